@@ -1,0 +1,55 @@
+# Faregate. `make` alone lists the targets. Needs a Python (3.11 or newer), make and a package
+# index; everything else goes into .venv, which the first target to need it makes.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The interpreter to build .venv with: make test PYTHON=/path/to/python3.13
+PYTHON ?=
+# make demo SECONDS=30 stops by itself; make demo REAL=1 serves a small real model.
+SECONDS :=
+REAL :=
+# Test processes; more arguments for pytest: make test ARGS="-k budgets"
+JOBS ?= auto
+ARGS ?=
+
+BIN := .venv/bin
+STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 python3.11 python,$(shell command -v $(name) 2>/dev/null)))
+BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
+CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
+
+.PHONY: help demo test check format bench lock clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo:  ## Run everything on this machine with live traffic (SECONDS=n, REAL=1)
+	$(BOOTSTRAP) runtime $(if $(filter 1,$(REAL)),real-model)
+	@$(BIN)/faregate demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(filter 1,$(REAL)),--real)
+
+test:  ## Run the tests on all cores (ARGS="..." goes to pytest)
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+check:  ## Lint, format check, types and import rules
+	$(BOOTSTRAP) dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports --no-cache
+
+format:  ## Format the code and mend what the linter can
+	$(BOOTSTRAP) dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench:  ## Measure the gateway on this machine (ARGS="..." goes to the benchmark)
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m bench $(ARGS)
+
+lock:  ## Resolve the requirements again (ARGS=--upgrade takes newer releases)
+	@$(or $(STARTER),python3) scripts/lock.py $(ARGS)
+
+clean:  ## Remove .venv, caches and build results; data folders stay
+	@rm -rf .venv .venv.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

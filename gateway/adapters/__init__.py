@@ -1,0 +1,1 @@
+"""One module per outside thing: stores, the provider, the tokenizer, price lists."""

@@ -1,0 +1,74 @@
+"""Fixtures that every test can use: real stores, empty for each test.
+
+Imports stand inside the fixtures, so that collecting tests starts nothing and stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.stores import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """A Redis server of this test process, shared by its tests; ``redis_url`` empties it."""
+    from tests.stores import temporary_redis
+
+    with temporary_redis() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """The URL of an empty Redis."""
+    import redis
+
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushall()
+    return redis_server_url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The SQLAlchemy URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'faregate.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the whole run, shared by its test processes."""
+    import os
+
+    from tests.stores import shared_postgres
+
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"single-{os.getpid()}"
+    with shared_postgres(run) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The SQLAlchemy URL of an empty PostgreSQL database, dropped after the test."""
+    with postgres_server.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The SQLAlchemy URL of an empty database; the test runs once for each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback TCP port that nothing listens on."""
+    from tests.processes import find_free_port
+
+    return find_free_port()
