@@ -1,0 +1,106 @@
+"""Names of models resolve to the right facts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.catalog import facts_for
+
+
+@pytest.mark.parametrize(
+    ("model", "window", "output"),
+    [
+        ("gpt-3.5-turbo", 16_385, 4_096),
+        ("gpt-3.5-turbo-0125", 16_385, 4_096),
+        ("gpt-3.5-turbo-0613", 4_096, 4_096),
+        ("gpt-4", 8_192, 8_192),
+        ("gpt-4-turbo-2024-04-09", 128_000, 4_096),
+        ("gpt-4-0125-preview", 128_000, 4_096),
+        ("gpt-4o", 128_000, 16_384),
+        ("gpt-4o-2024-05-13", 128_000, 4_096),
+        ("gpt-4o-2024-08-06", 128_000, 16_384),
+        ("gpt-4o-mini-2024-07-18", 128_000, 16_384),
+        ("gpt-4.1-nano", 1_047_576, 32_768),
+        ("o1-2024-12-17", 200_000, 100_000),
+        ("o4-mini", 200_000, 100_000),
+        ("codex-mini-latest", 200_000, 100_000),
+        ("gpt-5-2025-08-07", 400_000, 128_000),
+        ("gpt-5-chat-latest", 128_000, 16_384),
+        ("gpt-5-pro", 400_000, 272_000),
+        ("gpt-5.1-codex-max", 400_000, 128_000),
+        ("gpt-5.6-sol", 1_050_000, 128_000),
+        ("gpt-6-astra", 1_050_000, 128_000),
+        ("gpt-audio-mini", 128_000, 16_384),
+        ("gpt-7", None, None),
+        ("my-own-model", None, None),
+    ],
+)
+def test_limits(model: str, window: int | None, output: int | None) -> None:
+    facts = facts_for(model)
+    assert (facts.context_window, facts.output_tokens_max) == (window, output)
+
+
+@pytest.mark.parametrize(
+    ("model", "encoding"),
+    [
+        ("gpt-3.5-turbo-1106", "cl100k_base"),
+        ("gpt-4-0613", "cl100k_base"),
+        ("text-embedding-3-large", "cl100k_base"),
+        ("text-embedding-ada-002", "cl100k_base"),
+        ("davinci-002", "cl100k_base"),
+        ("ft:babbage-002:org::x", "cl100k_base"),
+        ("ft:gpt-3.5-turbo-0125:org::x", "cl100k_base"),
+        ("ft:gpt-4.1-mini-2025-04-14:org::x", "o200k_base"),
+        ("gpt-4o", "o200k_base"),
+        ("chatgpt-4o-latest", "o200k_base"),
+        ("gpt-4.5-preview", "o200k_base"),
+        ("o3", "o200k_base"),
+        ("gpt-realtime", "o200k_base"),
+        ("anything-else", "o200k_base"),
+    ],
+)
+def test_encoding(model: str, encoding: str) -> None:
+    assert facts_for(model).encoding == encoding
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        ("ft:gpt-4o-mini-2024-07-18:acme:bot:abc123", "gpt-4o-mini"),
+        ("ft:gpt-4o-mini-2024-07-18:acme::abc123:ckpt-step-90", "gpt-4o-mini"),
+        ("gpt-4o-mini-2024-07-18.ft-0123456789abcdef", "gpt-4o-mini"),
+        ("gpt-4.1-2025-04-14", "gpt-4.1"),
+        ("ft:unknown", "unknown"),
+    ],
+)
+def test_base_name(model: str, base: str) -> None:
+    assert facts_for(model).name == base
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning"),
+    [
+        ("o3", True),
+        ("o5-mini", True),
+        ("gpt-5-nano", True),
+        ("gpt-7.2-sol", True),
+        ("gpt-12", True),
+        ("gpt-4o", False),
+        ("gpt-5-chat-latest", False),
+        ("omni-moderation-latest", False),
+    ],
+)
+def test_reasoning(model: str, reasoning: bool) -> None:
+    assert facts_for(model).reasoning is reasoning
+
+
+def test_a_fine_tuned_model_has_its_base_facts() -> None:
+    assert facts_for("ft:gpt-4o-2024-08-06:acme::1") == facts_for("gpt-4o")
+
+
+@settings(deadline=None)
+@given(st.text(max_size=300))
+def test_any_name_has_facts(model: str) -> None:
+    assert facts_for(model).encoding in ("cl100k_base", "o200k_base")
