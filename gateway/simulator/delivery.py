@@ -1,0 +1,237 @@
+"""How an answer leaves: charged first, then sent whole or in events, or broken as directed."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import gevent
+import orjson
+
+from gateway.simulator.errors import ProviderError, injected
+from gateway.simulator.faults import Directives, Fault
+from gateway.simulator.server import Answer, Connection, Gone, Request, Stream, chunk, head_bytes
+from gateway.simulator.truth import Charge, TruthLog
+
+HANG_SECONDS_MAX = 900.0
+EVENTS_PER_SEND = 16
+"""Without a token interval events are sent in bursts; each still is a chunk of its own."""
+SENDS_PER_TURN = 32
+"""Bursts after which other connections get their turn."""
+
+_HALF_WAY = frozenset({Fault.RESET_MID_STREAM, Fault.TRUNCATE_CHUNK, Fault.HANG, Fault.ERROR_EVENT})
+_BEFORE_HEADERS = frozenset({Fault.RESET_BEFORE_HEADERS, Fault.RESET_BEFORE_HEADERS_CHARGED})
+_ERROR_EVENT = (
+    b'data: {"error":{"message":"The server had an error while processing your request. '
+    b'Sorry about that!","type":"server_error","param":null,"code":null}}\n\n'
+)
+_BAD_EVENT = b'data: {"id":"chatcmpl-broken","object":"chat.completion.chunk","cho\n\n'
+
+
+class Delivery:
+    """Sends the answer to one request."""
+
+    def __init__(self, connection: Connection, request: Request, log: TruthLog) -> None:
+        self._connection = connection
+        self._request = request
+        self._log = log
+
+    def send(self, result: Answer | Stream, headers: dict[str, str]) -> None:
+        """Charge for ``result`` and send it, with ``headers`` before its own.
+
+        Raises Gone where the client left, ProviderError for a fault that is an error answer.
+        """
+        wish = self._request.directives
+        if wish.fault is Fault.RESET_BEFORE_HEADERS:
+            self._connection.reset()
+            return
+        if wish.fault is Fault.ERROR_EVENT and isinstance(result, Answer):
+            raise injected(500)
+        if wish.fault is Fault.GZIP:
+            headers["content-encoding"] = "gzip"
+        if not self._request.keep_alive:
+            headers["connection"] = "close"
+        headers["content-type"] = result.content_type
+        headers.update(result.headers)
+        if isinstance(result, Stream):
+            _Streaming(self._connection, self._request, self._charge).send(result, headers)
+        else:
+            self._send_answer(result, headers, wish)
+        if wish.fault is Fault.CLOSE_IDLE:
+            self._connection.close()
+
+    def _charge(self, charge: Charge | None) -> None:
+        """Put the charge on record, with what is known of the request."""
+        if charge is None:
+            return
+        self._log.append(
+            replace(
+                charge,
+                number=self._request.number,
+                time=time.time(),
+                request_id=self._request.id,
+                client_request_id=self._request.headers.get("x-client-request-id"),
+            )
+        )
+
+    def _send_answer(self, answer: Answer, headers: dict[str, str], wish: Directives) -> None:
+        self._charge(answer.charge)
+        connection, fault = self._connection, wish.fault
+        body = answer.body
+        if fault is Fault.NO_USAGE:
+            body = _without_usage(body)
+        elif fault is Fault.BAD_JSON:
+            body = body[: len(body) // 2]
+        elif fault is Fault.GZIP:
+            body = gzip.compress(body, 1)
+        if fault in _BEFORE_HEADERS:
+            connection.reset()
+            return
+        if fault is Fault.HANG:
+            connection.wait_until_peer_leaves(HANG_SECONDS_MAX)
+            connection.close()
+            return
+        headers["content-length"] = str(len(body))
+        head = head_bytes(answer.status, headers)
+        half = body[: len(body) // 2]
+        if fault is Fault.RESET_AFTER_HEADERS:
+            half = b""
+        if fault in (Fault.RESET_AFTER_HEADERS, Fault.RESET_MID_STREAM):
+            connection.send(head + half)
+            _let_it_arrive()
+            connection.reset()
+        elif fault is Fault.TRUNCATE_CHUNK:
+            connection.send(head + half)
+            connection.close()
+        elif wish.first_byte_ms:
+            connection.send(head)
+            gevent.sleep(wish.first_byte_ms / 1000)
+            connection.send(body)
+        else:
+            connection.send(head + body)
+
+
+class _Streaming:
+    """Sends one stream and charges for it once, by how far it came."""
+
+    def __init__(
+        self, connection: Connection, request: Request, charge: Callable[[Charge], None]
+    ) -> None:
+        self._connection = connection
+        self._wish = request.directives
+        self._chunked = request.chunks_allowed
+        self._charge = charge
+        self._gzip: zlib._Compress | None = None
+        if self._wish.fault is Fault.GZIP:
+            self._gzip = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+        self._tokens = 0
+        request.keep_alive = request.keep_alive and self._chunked
+
+    def send(self, stream: Stream, headers: dict[str, str]) -> None:
+        fault = self._wish.fault
+        if fault in (Fault.RESET_BEFORE_HEADERS_CHARGED, Fault.RESET_AFTER_HEADERS):
+            self._charge(replace(stream.charge, finished=False))
+        if fault in _BEFORE_HEADERS:
+            self._connection.reset()
+            return
+        if self._chunked:
+            headers["transfer-encoding"] = "chunked"
+        else:
+            headers["connection"] = "close"
+        head = head_bytes(200, headers)
+        if fault is Fault.RESET_AFTER_HEADERS:
+            self._connection.send(head)
+            _let_it_arrive()
+            self._connection.reset()
+            return
+        try:
+            self._send_events(stream, head)
+        except Gone:
+            # The client is gone: what was generated until here is billed all the same.
+            self._charge(stream.charge_at(self._tokens))
+            raise
+        if fault in _HALF_WAY:
+            self._charge(stream.charge_at(self._tokens))
+            self._break_off()
+            return
+        self._charge(stream.charge)
+        self._send_end(stream)
+
+    def _send_events(self, stream: Stream, burst: bytes) -> None:
+        """Send the header block and all events, or half of them where the stream is to break."""
+        wish, half = self._wish, max(1, stream.event_count // 2)
+        pause = wish.token_interval_ms / 1000
+        if wish.first_byte_ms:
+            self._connection.send(burst)
+            burst = b""
+            gevent.sleep(wish.first_byte_ms / 1000)
+        waiting = 0
+        for index, (event, tokens) in enumerate(stream.events, start=1):
+            self._tokens = tokens
+            burst += self._framed(event)
+            waiting += 1
+            if index == half:
+                if wish.fault is Fault.BAD_JSON:
+                    burst += self._framed(_BAD_EVENT)
+                if wish.fault in _HALF_WAY:
+                    break
+            if pause or waiting == EVENTS_PER_SEND:
+                self._connection.send(burst)
+                burst, waiting = b"", 0
+                if pause or index % (EVENTS_PER_SEND * SENDS_PER_TURN) == 0:
+                    gevent.sleep(pause)
+        if burst:
+            self._connection.send(burst)
+
+    def _send_end(self, stream: Stream) -> None:
+        burst = b""
+        if stream.usage_event and self._wish.fault is not Fault.NO_USAGE:
+            burst += self._framed(stream.usage_event)
+        if stream.done_event and self._wish.fault is not Fault.MISSING_DONE:
+            burst += self._framed(stream.done_event)
+        if self._gzip is not None:
+            burst += self._raw(self._gzip.flush(zlib.Z_FINISH))
+        if self._chunked:
+            burst += b"0\r\n\r\n"
+        self._connection.send(burst)
+
+    def _break_off(self) -> None:
+        connection, fault = self._connection, self._wish.fault
+        if fault is Fault.HANG:
+            connection.wait_until_peer_leaves(HANG_SECONDS_MAX)
+            connection.close()
+        elif fault is Fault.ERROR_EVENT:
+            connection.send(self._framed(_ERROR_EVENT) + (b"0\r\n\r\n" if self._chunked else b""))
+        elif fault is Fault.TRUNCATE_CHUNK:
+            connection.send(b'200\r\ndata: {"id":"chatcmpl-')
+            connection.close()
+        else:
+            _let_it_arrive()
+            connection.reset()
+
+    def _framed(self, event: bytes) -> bytes:
+        if self._gzip is not None:
+            event = self._gzip.compress(event) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
+        return self._raw(event)
+
+    def _raw(self, data: bytes) -> bytes:
+        return chunk(data) if self._chunked else data
+
+
+def _let_it_arrive() -> None:
+    """Give the peer a moment: a reset throws away what it has not read yet."""
+    gevent.sleep(0.05)
+
+
+def _without_usage(body: bytes) -> bytes:
+    parsed = orjson.loads(body)
+    parsed.pop("usage", None)
+    return orjson.dumps(parsed)
+
+
+def error_answer(error: ProviderError) -> Answer:
+    """An error in the provider's envelope; never charged."""
+    return Answer(error.body(), status=error.status, headers=error.headers)

@@ -1,0 +1,147 @@
+"""The models that the simulator offers, and ``GET /v1/models``.
+
+Context windows and output maxima are the provider's published ones (its "Models" pages).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.simulator.errors import ProviderError, model_not_found
+from gateway.simulator.server import Answer, Request
+
+CREATED = 1_715_367_049
+"""Creation time given for every model, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the simulator needs to know of a model. Sizes are in tokens."""
+
+    name: str
+    snapshot: str
+    """The dated name under which answers are returned."""
+    context: int
+    output_max: int = 0
+    encoding: str = "o200k_base"
+    """The vocabulary, stated here and not shared with what the simulator is used to check."""
+    reasoning: bool = False
+    vision: bool = False
+    caching: bool = True
+    """Whether repeated prompt prefixes are reported as cached."""
+    cache_writes: bool = False
+    """Whether tokens newly put in the prompt cache are reported, and billed, as such."""
+    dimensions: int = 0
+    """Length of an embedding; 0 for models that chat."""
+    tiers: tuple[str, ...] = ("default", "priority")
+    """Service tiers that the model offers."""
+
+
+_CL100K = "cl100k_base"
+_FLEX = ("default", "flex", "priority")
+
+
+def _chat(name: str, snapshot: str, context: int, output_max: int, **rest: Any) -> Model:
+    return Model(name, snapshot, context, output_max, **rest)
+
+
+def _reasoning(name: str, snapshot: str, context: int, output_max: int, **rest: Any) -> Model:
+    rest.setdefault("vision", True)
+    rest.setdefault("tiers", _FLEX)
+    return Model(name, snapshot, context, output_max, reasoning=True, **rest)
+
+
+_OFFERED = (
+    _chat("gpt-3.5-turbo", "gpt-3.5-turbo-0125", 16_385, 4_096, encoding=_CL100K, caching=False),
+    _chat("gpt-4", "gpt-4-0613", 8_192, 8_192, encoding=_CL100K, caching=False),
+    _chat(
+        "gpt-4-turbo",
+        "gpt-4-turbo-2024-04-09",
+        128_000,
+        4_096,
+        encoding=_CL100K,
+        caching=False,
+        vision=True,
+    ),
+    _chat("gpt-4o", "gpt-4o-2024-08-06", 128_000, 16_384, vision=True),
+    _chat("gpt-4o-mini", "gpt-4o-mini-2024-07-18", 128_000, 16_384, vision=True),
+    _chat("gpt-4.1", "gpt-4.1-2025-04-14", 1_047_576, 32_768, vision=True),
+    _chat("gpt-4.1-mini", "gpt-4.1-mini-2025-04-14", 1_047_576, 32_768, vision=True),
+    _chat("gpt-4.1-nano", "gpt-4.1-nano-2025-04-14", 1_047_576, 32_768, vision=True),
+    _chat("gpt-5-chat-latest", "gpt-5-chat-latest", 128_000, 16_384, vision=True),
+    _reasoning("gpt-5", "gpt-5-2025-08-07", 400_000, 128_000),
+    _reasoning("gpt-5-mini", "gpt-5-mini-2025-08-07", 400_000, 128_000),
+    _reasoning("gpt-5-nano", "gpt-5-nano-2025-08-07", 400_000, 128_000),
+    _reasoning("gpt-5.1", "gpt-5.1-2025-11-13", 400_000, 128_000),
+    _reasoning("gpt-5.2", "gpt-5.2-2025-12-11", 400_000, 128_000),
+    _reasoning("gpt-5.4", "gpt-5.4", 1_050_000, 128_000),
+    _reasoning("gpt-5.4-mini", "gpt-5.4-mini", 400_000, 128_000),
+    _reasoning("gpt-5.6-sol", "gpt-5.6-sol", 1_050_000, 128_000, cache_writes=True),
+    _reasoning("o1", "o1-2024-12-17", 200_000, 100_000, tiers=("default",)),
+    _reasoning("o3", "o3-2025-04-16", 200_000, 100_000),
+    _reasoning("o3-mini", "o3-mini-2025-01-31", 200_000, 100_000, vision=False),
+    _reasoning("o4-mini", "o4-mini-2025-04-16", 200_000, 100_000),
+    _chat("sim-unpriced-1", "sim-unpriced-1", 128_000, 16_384),
+    Model(
+        "text-embedding-3-small",
+        "text-embedding-3-small",
+        8_192,
+        encoding=_CL100K,
+        dimensions=1_536,
+    ),
+    Model(
+        "text-embedding-3-large",
+        "text-embedding-3-large",
+        8_192,
+        encoding=_CL100K,
+        dimensions=3_072,
+    ),
+    Model(
+        "text-embedding-ada-002",
+        "text-embedding-ada-002",
+        8_192,
+        encoding=_CL100K,
+        dimensions=1_536,
+    ),
+)
+
+_BY_NAME = {model.name: model for model in _OFFERED} | {model.snapshot: model for model in _OFFERED}
+
+
+def find_model(name: object) -> Model:
+    """The model called ``name``, which may be its dated name.
+
+    Raises ProviderError: 400 without a name, 404 for one the provider does not know.
+    """
+    if not name:
+        raise ProviderError(400, "you must provide a model parameter")
+    model = _BY_NAME.get(name) if isinstance(name, str) else None
+    if model is None:
+        raise model_not_found(str(name))
+    return model
+
+
+def _described(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "system"}
+
+
+def list_models(_request: Request) -> Answer:
+    """``GET /v1/models``."""
+    data = [_described(name) for name in sorted(_BY_NAME)]
+    return Answer(orjson.dumps({"object": "list", "data": data}))
+
+
+def get_model(request: Request) -> Answer:
+    """``GET /v1/models/{id}``."""
+    name = request.path.removeprefix("/v1/models/")
+    if name not in _BY_NAME:
+        raise ProviderError(
+            404,
+            f"The model '{name}' does not exist",
+            param="model",
+            code="model_not_found",
+        )
+    return Answer(orjson.dumps(_described(name)))

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import openai
+import pytest
+from openai import OpenAI
+
+from gateway.simulator.models import find_model
+
+
+def test_models_are_listed(client: OpenAI) -> None:
+    names = {model.id for model in client.models.list()}
+    assert {"gpt-3.5-turbo", "gpt-4o", "gpt-5", "text-embedding-3-small"} <= names
+    assert "sim-unpriced-1" in names
+    assert client.models.retrieve("gpt-4o-mini").id == "gpt-4o-mini"
+
+
+def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as refused:
+        client.models.retrieve("gpt-99")
+    assert refused.value.code == "model_not_found"
+
+
+def test_a_dated_name_is_the_same_model() -> None:
+    assert find_model("gpt-4o-mini-2024-07-18") is find_model("gpt-4o-mini")
