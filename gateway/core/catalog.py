@@ -36,6 +36,9 @@ class ModelFacts:
     """How images are billed; None where the model takes none or the rule is not published."""
     reasoning: bool = False
     """Whether the model may think in tokens that are billed and not shown."""
+    tokenizer_known: bool = True
+    """Whether the model's tokenizer is one that can be counted with. Where it is not, a text
+    is bounded by its UTF-8 bytes, since every token stands for at least one."""
 
 
 # --- Image rules ------------------------------------------------------------------------
@@ -141,6 +144,10 @@ _REASONING_FAMILY = re.compile(r"o[1-9](?![0-9a-z])|gpt-(?:[5-9]|[1-9][0-9])(?![
 """Names of models not listed that must be taken to reason: ``o5``, ``gpt-7-sol``."""
 
 
+_OPENAI_FAMILY = re.compile(r"o[1-9](?![0-9a-z])|gpt-|chatgpt-|text-embedding-")
+"""Names of OpenAI's own models: one that is not listed has one of its tokenizers."""
+
+
 def _facts() -> Iterator[ModelFacts]:
     for rows, encoding, reasoning in (
         (_OLDER, OLDER_ENCODING, False),
@@ -172,7 +179,11 @@ def _lookup(model: str) -> ModelFacts:
         base = _MODELS.get("-".join(parts[:length]))
         if base is not None:
             return replace(base, name=name)
-    return ModelFacts(name, reasoning=_REASONING_FAMILY.match(name) is not None)
+    return ModelFacts(
+        name,
+        reasoning=_REASONING_FAMILY.match(name) is not None,
+        tokenizer_known=_OPENAI_FAMILY.match(name) is not None,
+    )
 
 
 def facts_for(model: str) -> ModelFacts:

@@ -36,6 +36,10 @@ NAME_TOKENS = 1
 SLACK_TOKENS = 4
 """Framing is not guaranteed to stay the same between snapshots; it has varied by two."""
 
+UNKNOWN_TEMPLATE_TOKENS = 64
+UNKNOWN_MESSAGE_TOKENS = 8
+"""Framing by the chat template of a model whose tokenizer is not known."""
+
 PART_TOKENS = 3
 """Framing of each further content part, and of an image or a recording."""
 
@@ -88,6 +92,9 @@ def count_chat_prompt(body: Mapping[str, Any], facts: ModelFacts, count: Count) 
     options = body.get("web_search_options")
     if options:
         tally.tokens += count(compact_json(options, "web_search_options")) + CHOICE_TOKENS
+    if not facts.tokenizer_known:
+        # Nor is the chat template known; some write a system message of their own.
+        tally.tokens += UNKNOWN_TEMPLATE_TOKENS + UNKNOWN_MESSAGE_TOKENS * len(body["messages"])
     return PromptBound(
         tokens=tally.tokens + REPLY_TOKENS + SLACK_TOKENS,
         audio_tokens=tally.audio_tokens,

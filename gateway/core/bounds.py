@@ -1,0 +1,294 @@
+"""Worst-case cost of a request, and the rewriting that makes the worst case true.
+
+A bound has a fixed part (prompt, fees) and a part per output token. The output part is
+enforced by writing the granted maximum into the forwarded request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import lcm
+from typing import Any
+
+from gateway.core.catalog import ModelFacts
+from gateway.core.errors import BadRequest, ModelUnpriced
+from gateway.core.money import divide_up
+from gateway.core.policy import Client
+from gateway.core.prices import STANDARD_TIER, Meter, Price, Unpriced
+from gateway.core.tokens import PromptBound
+
+CHOICES_MAX = 128
+OUTPUT_TOKENS_MAX = 10_000_000
+BOUND_NANO_MAX = 2**53 - 1
+
+_INPUT_METERS = (
+    Meter.INPUT,
+    Meter.CACHE_WRITE,
+    Meter.CACHED_INPUT,
+    Meter.AUDIO_INPUT,
+    Meter.IMAGE_INPUT,
+)
+_TIERS_ASKABLE = ("auto", "default", "flex", "priority")
+
+
+@dataclass(frozen=True, slots=True)
+class BoundRules:
+    """The deployment's part in bounding: see the settings of the same names."""
+
+    output_floor_tokens: int
+    auto_service_tier: str
+    output_limit_field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Upper bound of one request's cost, before it is sent. Amounts in nano-dollars."""
+
+    input_tokens: int
+    fixed_nano: int
+    output_token_nano: int = 0
+    choices: int = 1
+    wanted_output_tokens: int = 0
+    """Per choice: what the client asked for, else its default, else the model's maximum."""
+    floor_output_tokens: int = 0
+    """Per choice: a budget that affords fewer refuses."""
+    limit_field: str | None = None
+    """The request field that carries the granted maximum; None where there is no output."""
+    tier_to_write: str | None = None
+    web_search_calls: int = 0
+    """Searches that the fixed part pays for; providers bill them without reporting them."""
+
+    @property
+    def worst_nano(self) -> int:
+        """The whole cost if every wanted output token is produced."""
+        return self.nano_for(self.wanted_output_tokens)
+
+    @property
+    def least_nano(self) -> int:
+        """The least that can be held: the fixed part and the floor."""
+        return self.nano_for(self.floor_output_tokens)
+
+    def nano_for(self, output_tokens: int) -> int:
+        """The cost bound when each choice may have ``output_tokens`` tokens."""
+        return self.fixed_nano + self.output_token_nano * self.choices * output_tokens
+
+
+def bound_chat(
+    body: Mapping[str, Any],
+    price: Price,
+    facts: ModelFacts,
+    prompt: PromptBound,
+    client: Client,
+    rules: BoundRules,
+) -> Bound:
+    """The bound of a chat completion. Raises BadRequest or ModelUnpriced where none exists."""
+    tiers = _tiers(body, price, rules)
+    choices = _integer(body, "n", 1, CHOICES_MAX) or 1
+    searches = 1 if _searches_web(body) else 0
+    tokens = prompt.tokens
+    if prompt.hidden or searches:
+        tokens = max(
+            tokens, _context_window(price, facts, prompt.hidden or ("web search results",))
+        )
+    try:
+        fixed = _prompt_nano(price, tiers, tokens, prompt)
+        output = max(_output_nano(price, tier, tokens, _speaks(body)) for tier in tiers)
+        fixed += prompt.predicted_tokens * choices * output
+        if searches:
+            rates = [price.rate(tier, Meter.WEB_SEARCH_CALLS) for tier in tiers]
+            fixed += max(divide_up(r.highest_up_to(tokens) * choices, r.per) for r in rates)
+    except Unpriced as error:
+        raise _unpriced(price, str(error)) from error
+    wanted, floor, field = _output_tokens(body, price, facts, prompt.tokens, client, rules)
+    bound = Bound(
+        input_tokens=tokens,
+        fixed_nano=fixed,
+        output_token_nano=output,
+        choices=choices,
+        wanted_output_tokens=wanted,
+        floor_output_tokens=floor,
+        limit_field=field,
+        tier_to_write=_tier_to_write(body, price, rules),
+        web_search_calls=searches * choices,
+    )
+    return _checked(bound)
+
+
+def bound_embedding(price: Price, tokens: int) -> Bound:
+    """The bound of an embedding request whose inputs have at most ``tokens`` tokens."""
+    try:
+        rate = price.rate(STANDARD_TIER, Meter.INPUT)
+    except Unpriced as error:
+        raise _unpriced(price, str(error)) from error
+    nano = divide_up(tokens * rate.highest_up_to(tokens), rate.per)
+    return _checked(Bound(input_tokens=tokens, fixed_nano=nano))
+
+
+FREE = Bound(input_tokens=0, fixed_nano=0)
+"""The bound of a request that the provider does not bill."""
+
+
+def rewritten_chat(body: Mapping[str, Any], bound: Bound, granted: int) -> dict[str, Any]:
+    """The request to forward: the granted maximum, the tier held for, and stream usage asked."""
+    forwarded = dict(body)
+    if bound.limit_field is not None:
+        forwarded[bound.limit_field] = granted
+    if bound.tier_to_write is not None:
+        forwarded["service_tier"] = bound.tier_to_write
+    if forwarded.get("stream"):
+        forwarded["stream_options"] = {
+            **(forwarded.get("stream_options") or {}),
+            "include_usage": True,
+        }
+    return forwarded
+
+
+def _checked(bound: Bound) -> Bound:
+    if bound.worst_nano > BOUND_NANO_MAX:
+        raise BadRequest(
+            "This request could cost more than Faregate can hold for one request"
+            " (about $9.0 million). Ask for fewer choices or output tokens."
+        )
+    return bound
+
+
+def _unpriced(price: Price, why: str) -> ModelUnpriced:
+    return ModelUnpriced(
+        f"{why[0].upper()}{why[1:]}, so the cost of this request cannot be bounded."
+        f" A platform engineer can add one: faregate price set {price.model} --help.",
+        param="model",
+    )
+
+
+def _integer(body: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadRequest(f"{name} must be an integer from {least} to {most}.", param=name)
+    return value
+
+
+def _tiers(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[str, ...]:
+    """Every tier the answer may be billed at; the provider may fall back to standard."""
+    asked = body.get("service_tier")
+    if asked is not None and asked not in _TIERS_ASKABLE:
+        raise BadRequest(
+            f"service_tier must be one of {', '.join(_TIERS_ASKABLE)}: other tiers cannot be"
+            " bounded here.",
+            param="service_tier",
+        )
+    named = rules.auto_service_tier if asked in (None, "auto") else str(asked)
+    if named not in price.tiers:
+        if asked in (None, "auto"):
+            return (STANDARD_TIER,)
+        raise ModelUnpriced(
+            f"Model {price.model} has no price for service_tier {named!r}"
+            f" (priced: {', '.join(sorted(price.tiers))}).",
+            param="service_tier",
+        )
+    return tuple(dict.fromkeys((named, STANDARD_TIER)))
+
+
+def _tier_to_write(body: Mapping[str, Any], price: Price, rules: BoundRules) -> str | None:
+    """``default`` where an unnamed tier could be billed at a dearer one than was held for."""
+    if body.get("service_tier") not in (None, "auto"):
+        return None
+    others = [tier for tier in price.tiers if tier not in (STANDARD_TIER, "batch")]
+    if not others:
+        return None
+    named = rules.auto_service_tier
+    return named if named in price.tiers else STANDARD_TIER
+
+
+def _context_window(price: Price, facts: ModelFacts, hidden: Iterable[str]) -> int:
+    window = price.context_window or facts.context_window
+    if window is None:
+        raise BadRequest(
+            f"This request has input that cannot be counted beforehand ({', '.join(hidden)}), and"
+            f" the context window of {price.model} is not known, so its cost cannot be bounded."
+            " A platform engineer can set it:"
+            f" faregate price set {price.model} --context-window N.",
+            param="messages",
+        )
+    return window
+
+
+def _searches_web(body: Mapping[str, Any]) -> bool:
+    # OpenAI's search models search on every request, whether or not it carries the options.
+    return body.get("web_search_options") is not None or "-search-" in str(body.get("model"))
+
+
+def _speaks(body: Mapping[str, Any]) -> bool:
+    modalities = body.get("modalities")
+    return body.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities)
+
+
+def _prompt_nano(price: Price, tiers: Iterable[str], tokens: int, prompt: PromptBound) -> int:
+    """The prompt at the dearest rate that any part of it can be billed at."""
+    worst = 0
+    audio, image = prompt.audio_tokens, prompt.image_tokens
+    for tier in tiers:
+        rates = [price.rate(tier, meter) for meter in _INPUT_METERS]
+        per = lcm(*(rate.per for rate in rates))
+        text_rate, written, cached, audio_rate, image_rate = (
+            rate.highest_up_to(tokens) * (per // rate.per) for rate in rates
+        )
+        text_rate = max(text_rate, written, cached)
+        if prompt.hidden:
+            # What cannot be counted may be of any kind: an earlier spoken answer, a file.
+            text_rate = max(text_rate, audio_rate, image_rate)
+        numerator = (
+            max(tokens - audio - image, 0) * text_rate
+            + audio * max(text_rate, audio_rate)
+            + image * max(text_rate, image_rate)
+        )
+        worst = max(worst, divide_up(numerator, per))
+    return worst
+
+
+def _output_nano(price: Price, tier: str, tokens: int, speaks: bool) -> int:
+    """Nano-dollars per output token, rounded up. Reasoning is billed as output."""
+    rate = price.rate(tier, Meter.OUTPUT)
+    nano = divide_up(rate.highest_up_to(tokens), rate.per)
+    if speaks:
+        audio = price.rate(tier, Meter.AUDIO_OUTPUT)
+        nano = max(nano, divide_up(audio.highest_up_to(tokens), audio.per))
+    return nano
+
+
+def _output_tokens(
+    body: Mapping[str, Any],
+    price: Price,
+    facts: ModelFacts,
+    prompt_tokens: int,
+    client: Client,
+    rules: BoundRules,
+) -> tuple[int, int, str]:
+    """Wanted output tokens, the floor, and the field that carries the grant."""
+    new = _integer(body, "max_completion_tokens", 1, OUTPUT_TOKENS_MAX)
+    old = _integer(body, "max_tokens", 1, OUTPUT_TOKENS_MAX)
+    if new is not None and old is not None:
+        raise BadRequest(
+            "Set max_completion_tokens or max_tokens, not both.", param="max_completion_tokens"
+        )
+    floor = client.output_floor_tokens or rules.output_floor_tokens
+    asked = new if new is not None else old
+    if asked is not None:
+        field = "max_completion_tokens" if new is not None else "max_tokens"
+        return asked, min(floor, asked) if client.clamp_output else asked, field
+    window = price.context_window or facts.context_window
+    most = facts.output_tokens_max or price.output_tokens_max or window
+    wanted = min((n for n in (client.default_output_tokens, most) if n), default=None)
+    if wanted is None:
+        raise BadRequest(
+            f"Set max_completion_tokens: the most that {price.model} can answer is not known, so"
+            " without it the cost of this request cannot be bounded.",
+            param="max_completion_tokens",
+        )
+    if window is not None:
+        # Older models refuse a maximum that does not fit beside the prompt. Not below the
+        # floor: the prompt is counted from above, and the provider knows whether it fits.
+        wanted = min(wanted, max(window - prompt_tokens, floor))
+    return wanted, min(floor, wanted), rules.output_limit_field

@@ -1,0 +1,99 @@
+"""Holds: what is asked of the budgets, what they grant, and why they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.core.bounds import Bound
+from gateway.core.budgets import Budget, Window
+from gateway.core.policy import Client
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """One request's wish to be admitted."""
+
+    request_id: str
+    client: Client
+    model: str
+    bound: Bound
+    budgets: Sequence[Budget]
+    policy_version: int
+    context: bytes
+    """JSON that becomes part of the usage record, also when the hold expires unowned."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateState:
+    """What is left of a client's rate limits after a grant; -1 where there is no limit."""
+
+    requests_left: int = -1
+    requests_reset_ms: int = 0
+    tokens_left: int = -1
+    tokens_reset_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A placed hold. ``left_nano`` is what the tightest hard budget has left, -1 for none."""
+
+    request_id: str
+    client_id: int
+    model: str
+    budget_windows: tuple[tuple[int, int], ...]
+    """(budget id, window start in ms), in the order of the hold."""
+    granted_output_tokens: int
+    amount_nano: int
+    reserved_at_ms: int
+    left_nano: int
+    rates: RateState
+
+
+class Refused(Exception):
+    """The reserve script refused; nothing was written."""
+
+
+class PolicyStale(Refused):
+    """The policy in this process is not the one in force; reload and ask again."""
+
+    def __init__(self, version: int | None) -> None:
+        super().__init__(f"policy version in force: {version}")
+        self.version = version
+
+
+class BudgetRefused(Refused):
+    """A budget cannot afford the request. Amounts in nano-dollars."""
+
+    def __init__(
+        self, budget: Budget, window: Window, spent: int, held: int, affordable: int
+    ) -> None:
+        super().__init__(budget.name)
+        self.budget = budget
+        self.window = window
+        self.spent_nano = spent
+        self.held_nano = held
+        self.affordable_output_tokens = affordable
+
+
+class RateRefused(Refused):
+    """A rate limit is reached. ``wait_ms`` is -1 where waiting does not help."""
+
+    def __init__(self, limit: str, wait_ms: int, left: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+        self.wait_ms = wait_ms
+        self.left = left
+
+
+class HoldClosed(Refused):
+    """The request id was used before and its hold is already resolved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a settle or release ended: ``settled``, ``corrected``, ``released``, ``already``."""
+
+    outcome: str
+    left_nano: int = -1
+    amount_nano: int = 0

@@ -1,0 +1,81 @@
+"""How a request ended: what it cost, how sure we are, and the record that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gateway.core.money import LIMIT_NANO_MAX
+from gateway.core.prices import CostLine, Price, Unpriced, cost_of
+from gateway.core.usage import Certainty, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one request. ``cost_nano`` is charged; ``lines`` are how it was computed."""
+
+    status: int
+    certainty: Certainty
+    cost_nano: int
+    usage: Usage | None = None
+    service_tier: str = "default"
+    lines: tuple[CostLine, ...] = ()
+    upstream_id: str | None = None
+    duration_ms: int | None = None
+    reason: str | None = None
+
+    def as_json(self) -> bytes:
+        """The settle script's result: the part of a usage record that only the end knows."""
+        fields: dict[str, Any] = {
+            "status": self.status,
+            "certainty": self.certainty.value,
+            "tier": self.service_tier,
+            "lines": [[line.meter.value, line.count, line.nano, line.per] for line in self.lines],
+        }
+        if self.usage is not None:
+            fields["usage"] = {name: n for name, n in asdict(self.usage).items() if n}
+        for name in ("upstream_id", "duration_ms", "reason"):
+            value = getattr(self, name)
+            if value is not None:
+                fields[name] = value
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that count against a rate limit; -1 where they are not known."""
+        return -1 if self.usage is None else self.usage.input_tokens + self.usage.output_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Output tokens, from which the expected need is learned; -1 where not known."""
+        return -1 if self.usage is None else self.usage.output_tokens
+
+
+def exact(
+    price: Price, usage: Usage, tier: str, web_search_calls: int, **facts: Any
+) -> Outcome | None:
+    """The outcome of reported usage; None where it cannot be priced or believed."""
+    if web_search_calls:
+        usage = usage.with_web_search_calls(web_search_calls)
+    try:
+        cost = cost_of(price, usage, tier)
+    except Unpriced:
+        return None
+    if cost.nano > LIMIT_NANO_MAX:
+        # No request costs millions of dollars, and counters are exact only up to there.
+        return None
+    return Outcome(
+        certainty=Certainty.EXACT,
+        cost_nano=cost.nano,
+        usage=usage,
+        service_tier=tier,
+        lines=cost.lines,
+        **facts,
+    )
+
+
+def failure(status: int, reason: str, facts: Mapping[str, Any]) -> Outcome:
+    """The outcome of a request that was not billed."""
+    return Outcome(status=status, certainty=Certainty.EXACT, cost_nano=0, reason=reason, **facts)

@@ -1,0 +1,243 @@
+"""Every setting of Faregate, typed and frozen. The only module that reads the environment.
+
+Settings come from the process environment, then from a ``.env`` file in the working folder.
+A malformed value stops the process with one sentence; secrets are never printed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ServiceTierForAuto = Literal["default", "flex", "priority"]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed; the message says which and what to set."""
+
+
+class Settings(BaseSettings):
+    """One deployment's configuration. Field descriptions are the documentation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FAREGATE_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    # The provider
+    openai_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="The provider's API key. Clients never see it. Required by `faregate serve`.",
+    )
+    upstream_url: str = Field(
+        default="https://api.openai.com/v1",
+        repr=False,
+        description="Base URL of the OpenAI-compatible provider, including /v1.",
+    )
+    upstream_connect_timeout_seconds: float = Field(
+        default=5.0, gt=0, le=120, description="How long a connection to the provider may take."
+    )
+    upstream_read_timeout_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        le=3600,
+        description="How long the provider may stay silent before the request counts as timed out.",
+    )
+    upstream_connections_max: int = Field(
+        default=4096,
+        ge=1,
+        le=65536,
+        description="Connections to the provider per worker process.",
+    )
+    output_limit_field: Literal["max_completion_tokens", "max_tokens"] = Field(
+        default="max_completion_tokens",
+        description="The field that carries the granted output maximum when the client sent none.",
+    )
+    forward_header_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Extra request headers to forward, by lower-case prefix, comma-separated.",
+    )
+
+    # Stores
+    data_dir: Path = Field(
+        default=Path("faregate-data"),
+        description="Folder of the embedded Redis and SQLite; created when missing.",
+    )
+    redis_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="redis://, rediss:// or unix:// URL. Unset: an embedded Redis.",
+    )
+    redis_timeout_seconds: float = Field(
+        default=3.0, gt=0, le=60, description="How long one Redis call may take."
+    )
+    redis_prefix: str = Field(
+        default="faregate",
+        pattern=r"^[A-Za-z0-9_-]{1,32}$",
+        description="Prefix and hash tag of all Redis keys: deployments can share a Redis.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="postgresql+psycopg:// or sqlite:/// URL. Unset: SQLite in the data folder.",
+    )
+
+    # The server
+    host: str = Field(default="127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port that the gateway listens on.")
+    workers: int = Field(default=2, ge=1, le=256, description="Gateway worker processes.")
+    worker_connections: int = Field(
+        default=4000, ge=10, le=100_000, description="Concurrent requests per worker process."
+    )
+    graceful_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description="How long a stopping worker waits for requests in flight to finish and settle.",
+    )
+    body_bytes_max: int = Field(
+        default=32 * 1024 * 1024,
+        ge=1024,
+        le=1024 * 1024 * 1024,
+        description="Largest JSON request body, in bytes.",
+    )
+    json_depth_max: int = Field(
+        default=64, ge=8, le=500, description="Deepest nesting of a JSON request body."
+    )
+
+    # The paid path
+    output_floor_tokens: int = Field(
+        default=256,
+        ge=1,
+        le=1_000_000,
+        description="Output tokens below which a tight budget refuses instead of shortening.",
+    )
+    auto_service_tier: ServiceTierForAuto = Field(
+        default="default",
+        description=(
+            "What service_tier auto means in the provider's project. The dearer of this and"
+            " default is held; where the price list has dearer tiers, default is written into"
+            " requests that name none."
+        ),
+    )
+    hold_lease_seconds: float = Field(
+        default=120.0,
+        ge=0.5,
+        le=86_400,
+        description="A hold whose process has not renewed it for this long is charged as unknown.",
+    )
+    drain_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="How long a stream is read on, to learn its usage, after its client hung up.",
+    )
+    drain_streams_max: int = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="Streams per worker that may be read on after their clients hung up.",
+    )
+    heartbeat_seconds: float = Field(
+        default=15.0,
+        ge=0.05,
+        le=600,
+        description="Silence in a stream after which an SSE comment is sent to the client.",
+    )
+
+    # Recording
+    recorder_batch: int = Field(
+        default=500, ge=1, le=10_000, description="Usage events per SQL transaction."
+    )
+
+    # Reporting
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json for machines, console for people."
+    )
+
+    @field_validator("forward_header_prefixes", mode="before")
+    @classmethod
+    def _split_prefixes(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _check_upstream_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        try:
+            url = urlsplit(value)
+            usable = bool(url.hostname) and url.port != 0 and not (url.query or url.fragment)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("must be a URL of a host, such as https://api.openai.com/v1")
+        return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        for plain in ("postgres://", "postgresql://"):
+            if value.startswith(plain):
+                return "postgresql+psycopg://" + value.removeprefix(plain)
+        if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
+            raise ValueError("must start with postgresql:// or sqlite:///")
+        return value
+
+    @property
+    def sql_url(self) -> str:
+        """The database to use: the configured one, or SQLite in the data folder."""
+        if self.database_url is not None:
+            return self.database_url
+        return f"sqlite:///{(self.data_dir / 'faregate.db').absolute()}"
+
+
+def environment_name(field: str) -> str:
+    """The environment variable that sets ``field``."""
+    return "OPENAI_API_KEY" if field == "openai_api_key" else f"FAREGATE_{field.upper()}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, ``.env`` and ``overrides``.
+
+    Raises SettingsError with one sentence per bad setting, without the value (it may be a
+    secret).
+    """
+    try:
+        return Settings(**overrides)
+    except UnicodeDecodeError:
+        raise SettingsError("The file .env is not UTF-8 text. See .env.example.") from None
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_input=False, include_url=False):
+            field = str(item["loc"][0]) if item["loc"] else "?"
+            name = field if field.isupper() else environment_name(field)
+            problems.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
+        raise SettingsError(
+            "Malformed setting: " + "; ".join(problems) + ". See .env.example."
+        ) from None
