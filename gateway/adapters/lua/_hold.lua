@@ -1,0 +1,84 @@
+-- Shared by settle, release and expire: prepended to each of them when it is loaded.
+--
+-- A hold is a hash:  state     open | expired | closed
+--                    amount    nano-dollars at worst
+--                    budgets   "id:window start ms:held nano:limit nano:enforcement", comma-joined
+--                    at        server time of the reserve, ms
+--                    tokens    tokens charged to the tokens-per-minute limit
+--                    token_us  microseconds of that limit per token (0 = no limit)
+--                    context   JSON: who asked for what
+--                    charged   nano-dollars charged at expiry (state expired only)
+--
+-- A resolved hold leaves its id closed for a while, and nothing else: a reserve that was
+-- repeated because its reply was lost may arrive after the end, and must not place a hold
+-- that nobody owns.
+--
+-- All keys share one hash tag, so every script runs on one node of a cluster.
+
+local function integer(number)
+  -- tostring() would lose digits above 14. Adding 0 turns -0, which HINCRBY refuses, into 0.
+  return string.format('%.0f', number + 0)
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function close_id(key, milliseconds)
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'state', 'closed')
+  redis.call('PEXPIRE', key, milliseconds)
+end
+
+local function read_hold(key)
+  local f = redis.call('HMGET', key, 'state', 'amount', 'budgets', 'at', 'tokens', 'token_us',
+    'context', 'charged')
+  if not f[1] then return nil end
+  return {state = f[1], amount = tonumber(f[2]), budgets = f[3], at = f[4],
+    tokens = tonumber(f[5] or '0'), token_us = tonumber(f[6] or '0'), context = f[7],
+    charged = tonumber(f[8] or '0')}
+end
+
+-- The budgets of a hold in the order of the budget keys; an error if the caller brought
+-- other keys than the hold was placed on, before anything is written.
+local function budgets_of(hold, first_key)
+  local budgets = {}
+  for id, start, held, limit, enforcement in
+    string.gmatch(hold.budgets, '(%d+):(%d+):(%d+):(%d+):(%a+)') do
+    table.insert(budgets, {held = tonumber(held), limit = tonumber(limit),
+      enforcement = enforcement})
+    local key = KEYS[first_key + #budgets - 1]
+    if not key or string.sub(key, -#(':' .. id .. ':' .. start)) ~= ':' .. id .. ':' .. start then
+      return nil
+    end
+  end
+  return budgets
+end
+
+-- Adds `cost` to spent and takes each hold back (where `unhold`); returns what is left of the
+-- tightest budget that refuses, or -1 where none does.
+local function charge(budgets, first_key, cost, unhold)
+  local left = -1
+  for i, budget in ipairs(budgets) do
+    local key = KEYS[first_key + i - 1]
+    local spent = redis.call('HINCRBY', key, 'spent', integer(cost))
+    local held
+    if unhold then
+      held = redis.call('HINCRBY', key, 'held', integer(-budget.held))
+    else
+      held = tonumber(redis.call('HGET', key, 'held') or '0')
+    end
+    if budget.enforcement ~= 'soft' then
+      local room = math.max(budget.limit - spent - held, 0)
+      if left < 0 or room < left then left = room end
+    end
+  end
+  return left
+end
+
+local function emit(stream, id, kind, outcome, cost, hold, result, at)
+  redis.call('XADD', stream, '*', 'id', id, 'kind', kind, 'outcome', outcome,
+    'cost', integer(cost), 'hold', integer(hold.amount), 'held_at', hold.at, 'at', integer(at),
+    'budgets', hold.budgets, 'context', hold.context, 'result', result)
+end

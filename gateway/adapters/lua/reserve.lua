@@ -1,0 +1,152 @@
+-- Places one hold against every budget and limit of a request, or refuses and writes nothing.
+--
+-- KEYS  1 policy version   2 open holds (sorted set: lease end ms by request id)
+--       3 this hold   4 client (hash: inflight, requests_tat, tokens_tat in us)
+--       5 need (hash: mean, deviation of output tokens x 1000)   6.. budget windows (hash:
+--       spent, held), in the order of ARGV
+-- ARGV  1 policy version   2 request id   3 lease ms   4 fixed nano   5 nano per output token
+--       6 choices   7 wanted output tokens per choice   8 floor   9 prompt tokens
+--       10 requests/min   11 tokens/min   12 concurrent requests (0 = no limit)
+--       13 context JSON   then for each budget: id, limit nano, enforcement, window start ms,
+--       window end ms
+-- Returns  {granted, output tokens per choice, amount nano, now ms, left nano (-1: no hard
+--           budget), requests left, requests reset ms, tokens left, tokens reset ms}
+--          {stale, version in Redis ('' when Redis has none)}   {window, now ms}   {closed}
+--          {budget, index from 0, spent, held, affordable output tokens, now ms}
+--          {requests | tokens | concurrent, wait ms (-1: never), left}
+--
+-- Idempotent by request id: an open hold answers as it was granted.
+
+local MINUTE_US = 60000000
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now_ms = math.floor(now_us / 1000)
+
+local placed = redis.call('HMGET', KEYS[3], 'state', 'granted', 'amount')
+if placed[1] == 'open' then
+  return {'granted', tonumber(placed[2]), tonumber(placed[3]), now_ms, -1, -1, 0, -1, 0}
+elseif placed[1] then
+  return {'closed'}
+end
+
+local version = redis.call('GET', KEYS[1])
+if version ~= ARGV[1] then return {'stale', version or ''} end
+
+local fixed, rate, choices = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local granted, floor, prompt = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local per_token = rate * choices
+
+-- Expected output in the manner of RFC 6298: mean plus four mean deviations.
+local need = redis.call('HMGET', KEYS[5], 'mean', 'deviation')
+local expected = nil
+if need[1] then
+  expected = math.ceil((tonumber(need[1]) + 4 * tonumber(need[2])) / 1000)
+end
+
+-- Every check before the first write: a script that fails half-way is not rolled back.
+local budgets = {}
+local tightest = nil
+for i = 14, #ARGV, 5 do
+  local budget = {id = ARGV[i], limit = tonumber(ARGV[i + 1]), enforcement = ARGV[i + 2],
+    start = ARGV[i + 3], finish = tonumber(ARGV[i + 4])}
+  table.insert(budgets, budget)
+  budget.key = KEYS[5 + #budgets]
+  if now_ms < tonumber(budget.start) or now_ms >= budget.finish then
+    return {'window', now_ms}
+  end
+  local counters = redis.call('HMGET', budget.key, 'spent', 'held')
+  budget.fresh = not counters[1] and not counters[2]
+  budget.spent, budget.held = tonumber(counters[1] or '0'), tonumber(counters[2] or '0')
+  if budget.enforcement ~= 'soft' then
+    local room = budget.limit - budget.spent - budget.held
+    local needed = fixed + per_token * granted
+    if budget.enforcement == 'expected' and expected then
+      needed = math.min(needed, fixed + rate * expected)
+    end
+    if needed > room then
+      local affordable = -1
+      if room >= fixed then
+        affordable = per_token > 0 and math.floor((room - fixed) / per_token) or granted
+        -- The division is in floating point: never let it round a token into the budget.
+        while affordable >= 0 and fixed + per_token * affordable > room do
+          affordable = affordable - 1
+        end
+      end
+      if affordable < granted then granted, tightest = affordable, #budgets end
+    end
+  end
+end
+if tightest and granted < floor then
+  local budget = budgets[tightest]
+  return {'budget', tightest - 1, budget.spent, budget.held, math.max(granted, 0), now_ms}
+end
+
+local requests_limit, tokens_limit = tonumber(ARGV[10]), tonumber(ARGV[11])
+local concurrent_limit = tonumber(ARGV[12])
+local client = redis.call('HMGET', KEYS[4], 'inflight', 'requests_tat', 'tokens_tat')
+if concurrent_limit > 0 and tonumber(client[1] or '0') >= concurrent_limit then
+  return {'concurrent', 1000, 0}
+end
+
+-- Generic cell rate algorithm: `tat` is when a full minute's allowance is available again.
+local requests_left, requests_reset, requests_tat = -1, 0, nil
+if requests_limit > 0 then
+  local interval = MINUTE_US / requests_limit
+  requests_tat = math.max(tonumber(client[2] or '0'), now_us) + interval
+  local wait = requests_tat - now_us - MINUTE_US
+  -- A microsecond of slack: the interval is rarely a whole number of microseconds.
+  if wait > 1 then return {'requests', math.ceil(wait / 1000), 0} end
+  requests_left = math.max(math.floor((MINUTE_US - (requests_tat - now_us)) / interval + 0.001), 0)
+  requests_reset = math.ceil((requests_tat - now_us) / 1000)
+end
+local tokens_left, tokens_reset, tokens_tat = -1, 0, nil
+local tokens, token_us = 0, 0
+if tokens_limit > 0 then
+  if prompt > tokens_limit then return {'tokens', -1, tokens_limit} end
+  token_us = MINUTE_US / tokens_limit
+  local output = math.min(expected or floor * choices, granted * choices)
+  tokens = math.min(prompt + math.max(output, 0), tokens_limit)
+  tokens_tat = math.max(tonumber(client[3] or '0'), now_us) + tokens * token_us
+  local wait = tokens_tat - now_us - MINUTE_US
+  if wait > 1 then
+    local left = math.floor((MINUTE_US - (tokens_tat - tokens * token_us - now_us)) / token_us)
+    return {'tokens', math.ceil(wait / 1000), math.max(left, 0)}
+  end
+  tokens_left = math.max(math.floor((MINUTE_US - (tokens_tat - now_us)) / token_us + 0.001), 0)
+  tokens_reset = math.ceil((tokens_tat - now_us) / 1000)
+end
+
+local amount = fixed + per_token * granted
+local left = -1
+local written = {}
+for _, budget in ipairs(budgets) do
+  local held = amount
+  if budget.enforcement == 'expected' and expected then
+    held = math.min(amount, fixed + rate * expected)
+  end
+  redis.call('HINCRBY', budget.key, 'held', integer(held))
+  if budget.fresh and budget.finish < 9007199254740991 then
+    -- Counters outlive their window for late corrections and the audit, then go by themselves.
+    redis.call('PEXPIREAT', budget.key, integer(budget.finish + 3456000000))
+  end
+  table.insert(written, string.format('%s:%s:%s:%s:%s', budget.id, budget.start, integer(held),
+    integer(budget.limit), budget.enforcement))
+  if budget.enforcement ~= 'soft' then
+    local room = math.max(budget.limit - budget.spent - budget.held - held, 0)
+    if left < 0 or room < left then left = room end
+  end
+end
+redis.call('HSET', KEYS[3], 'state', 'open', 'amount', integer(amount), 'granted',
+  integer(granted), 'budgets', table.concat(written, ','), 'at', integer(now_ms), 'tokens',
+  integer(tokens), 'token_us', string.format('%.6f', token_us), 'context', ARGV[13])
+redis.call('ZADD', KEYS[2], integer(now_ms + tonumber(ARGV[3])), ARGV[2])
+redis.call('HINCRBY', KEYS[4], 'inflight', 1)
+if requests_tat then redis.call('HSET', KEYS[4], 'requests_tat', integer(requests_tat)) end
+if tokens_tat then redis.call('HSET', KEYS[4], 'tokens_tat', integer(tokens_tat)) end
+return {'granted', granted, amount, now_ms, left, requests_left, requests_reset, tokens_left,
+  tokens_reset}

@@ -1,0 +1,51 @@
+-- Replaces a hold by the actual cost and emits the usage event, in one step.
+--
+-- KEYS  1 this hold   2 open holds   3 client   4 need   5 event stream   6.. budget windows
+-- ARGV  1 request id   2 cost nano   3 tokens used, prompt and output (-1: not known)
+--       4 output tokens used (-1: not known)   5 result JSON
+-- Returns  {settled, left nano, amount nano}   {corrected, left nano, difference nano}
+--          {already}   {mismatch}
+--
+-- A second settle changes nothing. A hold that had expired was charged at its amount: the
+-- difference to the true cost is posted as a correction.
+
+local hold = read_hold(KEYS[1])
+if not hold or hold.state == 'closed' then return {'already'} end
+local budgets = budgets_of(hold, 6)
+if not budgets then return {'mismatch'} end
+local cost, tokens, output = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local at = now_ms()
+
+if hold.state == 'expired' then
+  local difference = cost - hold.charged
+  local left = charge(budgets, 6, difference, false)
+  emit(KEYS[5], ARGV[1], 'correction', 'settled', difference, hold, ARGV[5], at)
+  close_id(KEYS[1], 60000)
+  return {'corrected', left, difference}
+end
+
+local left = charge(budgets, 6, cost, true)
+emit(KEYS[5], ARGV[1], 'request', 'settled', cost, hold, ARGV[5], at)
+close_id(KEYS[1], 60000)
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HINCRBY', KEYS[3], 'inflight', -1)
+if hold.token_us > 0 and tokens >= 0 then
+  -- The limit is on tokens used: what was charged beforehand is trued up, down to a debt.
+  local tat = tonumber(redis.call('HGET', KEYS[3], 'tokens_tat') or '0')
+  redis.call('HSET', KEYS[3], 'tokens_tat',
+    integer(math.max(tat + (tokens - hold.tokens) * hold.token_us, 0)))
+end
+if output >= 0 then
+  local sample = output * 1000
+  local need = redis.call('HMGET', KEYS[4], 'mean', 'deviation')
+  local mean, deviation = sample, sample / 2
+  if need[1] then
+    mean, deviation = tonumber(need[1]), tonumber(need[2])
+    local miss = sample - mean
+    mean = mean + miss / 8
+    deviation = deviation + (math.abs(miss) - deviation) / 4
+  end
+  redis.call('HSET', KEYS[4], 'mean', integer(mean), 'deviation', integer(deviation))
+  redis.call('PEXPIRE', KEYS[4], 2592000000)
+end
+return {'settled', left, hold.amount}

@@ -1,0 +1,121 @@
+"""Prometheus metrics, summed over worker processes. Labels are few and bounded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from gateway.core.outcomes import Outcome
+
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+
+
+class Metrics:
+    """The counters of one process; ``expose`` sums them over all of them."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self._requests = Counter(
+            "faregate_requests",
+            "Requests forwarded, by how they ended.",
+            ("endpoint", "model", "status", "certainty"),
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "faregate_refusals",
+            "Requests refused before they were forwarded.",
+            ("reason",),
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "faregate_tokens", "Tokens metered.", ("model", "direction"), registry=registry
+        )
+        self._cost = Counter(
+            "faregate_cost_nanodollars",
+            "Cost charged, in nano-dollars.",
+            ("model", "certainty"),
+            registry=registry,
+        )
+        self.overruns = Counter(
+            "faregate_hold_overruns",
+            "Requests that cost more than was held. Must be 0.",
+            registry=registry,
+        )
+        self.added_before = Histogram(
+            "faregate_added_seconds",
+            "Time between a request's arrival and its forwarding.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.holds = Gauge(
+            "faregate_holds_in_flight",
+            "Holds owned by gateway processes.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.unresolved = Gauge(
+            "faregate_resolutions_waiting",
+            "Settles and releases that wait for Redis.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.streams = Gauge(
+            "faregate_streams_open",
+            "Streams being passed on or read on.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.backlog = Gauge(
+            "faregate_events_waiting",
+            "Usage events in Redis that SQL does not have yet.",
+            multiprocess_mode="max",
+            registry=registry,
+        )
+        self._draining = 0
+
+    def settled(self, endpoint: str, model: str, outcome: Outcome) -> None:
+        """Count a forwarded request."""
+        certainty = outcome.certainty.value
+        self._requests.labels(endpoint, model, str(outcome.status), certainty).inc()
+        if outcome.cost_nano:
+            self._cost.labels(model, certainty).inc(outcome.cost_nano)
+        if outcome.usage is not None:
+            self._tokens.labels(model, "input").inc(outcome.usage.input_tokens)
+            self._tokens.labels(model, "output").inc(outcome.usage.output_tokens)
+
+    def refused(self, reason: str) -> None:
+        """Count a refusal."""
+        self._refusals.labels(reason).inc()
+
+    def draining(self) -> int:
+        """Streams that this process reads on for their usage alone."""
+        return self._draining
+
+    @contextmanager
+    def drain(self) -> Iterator[None]:
+        """Counts one stream that is read on."""
+        self._draining += 1
+        try:
+            yield
+        finally:
+            self._draining -= 1
+
+    def expose(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        if os.environ.get(_MULTIPROCESS):
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            return generate_latest(registry)
+        return generate_latest(self._registry)

@@ -1,0 +1,34 @@
+"""Every Redis key of Faregate. All share one hash tag, so that scripts run on one node."""
+
+from __future__ import annotations
+
+
+class RedisKeys:
+    """Builds key names under one prefix, which is also their hash tag."""
+
+    def __init__(self, prefix: str) -> None:
+        self._base = f"{{{prefix}}}:"
+        self.policy_version = self._base + "policy"
+        self.holds = self._base + "holds"
+        self.events = self._base + "events"
+        self.rejected_events = self._base + "rejected-events"
+
+    def hold(self, request_id: str) -> str:
+        """Hash of one hold."""
+        return f"{self._base}hold:{request_id}"
+
+    def client(self, client_id: int) -> str:
+        """Hash of one client's limits: requests in flight and rate allowances."""
+        return f"{self._base}client:{client_id}"
+
+    def need(self, client_id: int, model: str) -> str:
+        """Hash of what a client's requests to a model have needed."""
+        return f"{self._base}need:{client_id}:{model}"
+
+    def budget(self, budget_id: int, window_start_ms: int) -> str:
+        """Hash of one budget window: nano-dollars spent and held."""
+        return f"{self._base}budget:{budget_id}:{window_start_ms}"
+
+    def budget_pattern(self) -> str:
+        """Matches every budget window."""
+        return self._base + "budget:*"

@@ -1,0 +1,260 @@
+"""Usage records in SQL: inserted once each, summed in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, Table, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.adapters.tables import (
+    budget_windows,
+    clients,
+    hourly_usage,
+    teams,
+    usage_records,
+)
+from gateway.core.events import UsageEvent
+
+_SUMS = (
+    "requests",
+    "failures",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "audio_output_tokens",
+    "cost_nano",
+)
+_HOURLY_KEY = (
+    "hour",
+    "team_id",
+    "client_id",
+    "key_id",
+    "endpoint",
+    "model",
+    "service_tier",
+    "certainty",
+)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that can say ON CONFLICT in the connection's dialect."""
+    module = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return module.insert(table)
+
+
+def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
+    """Write ``events`` down, each at most once; returns how many were new.
+
+    Sums move only by the rows that were actually inserted, in the same transaction, so any
+    event may be offered any number of times. Raises SQLAlchemy's errors; then nothing is
+    written.
+    """
+    if not events:
+        return 0
+    if engine.dialect.name == "postgresql":
+        _ensure_partitions(engine, {event.row["held_at"] for event in events})
+    with engine.begin() as connection:
+        statement = _insert(connection, usage_records).on_conflict_do_nothing()
+        key = usage_records.primary_key.columns
+        inserted = {
+            tuple(row)
+            for row in connection.execute(statement.returning(*key), [e.row for e in events])
+        }
+        by_key = {tuple(event.row[column.name] for column in key): event for event in events}
+        fresh = [event for identity, event in by_key.items() if identity in inserted]
+        _add_hourly(connection, fresh)
+        _add_windows(connection, fresh)
+    return len(inserted)
+
+
+def _add_hourly(connection: Connection, events: Iterable[UsageEvent]) -> None:
+    sums: dict[tuple[Any, ...], dict[str, int]] = {}
+    for event in events:
+        row = event.row
+        hour = row["held_at"].replace(minute=0, second=0, microsecond=0)
+        key = (hour, *(row[name] for name in _HOURLY_KEY[1:]))
+        cell = sums.setdefault(key, dict.fromkeys(_SUMS, 0))
+        # A correction changes the cost of a request that is counted already.
+        first = row["kind"] == "request"
+        cell["requests"] += 1 if first else 0
+        cell["failures"] += 1 if first and row["status"] >= 400 else 0
+        for name in _SUMS[2:]:
+            cell[name] += row[name]
+    _upsert(
+        connection,
+        hourly_usage,
+        _HOURLY_KEY,
+        _SUMS,
+        [dict(zip(_HOURLY_KEY, key, strict=True), **cell) for key, cell in sums.items()],
+    )
+
+
+def _add_windows(connection: Connection, events: Iterable[UsageEvent]) -> None:
+    sums: dict[tuple[int, datetime], list[int]] = {}
+    for event in events:
+        for window in event.windows:
+            cell = sums.setdefault(window, [0, 0])
+            cell[0] += event.row["cost_nano"]
+            cell[1] += 1
+    rows = [
+        {"budget_id": key[0], "window_start": key[1], "spent_nano": cell[0], "records": cell[1]}
+        for key, cell in sums.items()
+    ]
+    _upsert(
+        connection, budget_windows, ("budget_id", "window_start"), ("spent_nano", "records"), rows
+    )
+
+
+def _upsert(
+    connection: Connection,
+    table: Table,
+    key: Sequence[str],
+    sums: Sequence[str],
+    rows: list[dict[str, Any]],
+) -> None:
+    if not rows:
+        return
+    # In one order everywhere, so that two recorders cannot lock each other out.
+    rows.sort(key=lambda row: tuple(str(row[name]) for name in key))
+    statement = _insert(connection, table)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(key),
+        set_={name: table.c[name] + statement.excluded[name] for name in sums},
+    )
+    connection.execute(statement, rows)
+
+
+_partitions_made: dict[str, set[str]] = {}
+
+
+def _ensure_partitions(engine: Engine, moments: Iterable[datetime]) -> None:
+    """Create the monthly partitions that rows of ``moments`` belong to."""
+    made = _partitions_made.setdefault(str(engine.url), set())
+    for moment in moments:
+        first = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        name = f"usage_records_{first:%Y_%m}"
+        if name in made:
+            continue
+        after = (first + timedelta(days=32)).replace(day=1)
+        with engine.begin() as connection:
+            # CREATE ... IF NOT EXISTS is not safe against itself; one at a time is.
+            connection.execute(text("SELECT pg_advisory_xact_lock(7262837)"))
+            connection.execute(
+                text(
+                    f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF usage_records"
+                    f" FOR VALUES FROM ('{first.isoformat()}') TO ('{after.isoformat()}')"
+                )
+            )
+        made.add(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Sums of usage records."""
+
+    group: str
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_nano: int
+    not_exact_nano: int
+    failures: int
+
+
+def spending(engine: Engine, since: datetime, until: datetime, by: str = "team") -> list[Spending]:
+    """Sums from the hourly rollups, by ``team``, ``client``, ``model``, ``endpoint`` or ``day``.
+
+    Hours count whole, by their start. Days come in order, other groups dearest first.
+    """
+    h = hourly_usage.c
+    groups: dict[str, Any] = {
+        "team": teams.c.name,
+        "client": clients.c.name,
+        "model": h.model,
+        "endpoint": h.endpoint,
+        "day": func.date(h.hour),
+    }
+    group = groups[by]
+    estimated = func.sum(h.cost_nano).filter(h.certainty != "exact")
+    query = (
+        select(
+            group.label("grouped"),
+            func.sum(h.requests).label("requests"),
+            func.sum(h.failures).label("failures"),
+            func.sum(h.input_tokens).label("input_tokens"),
+            func.sum(h.output_tokens).label("output_tokens"),
+            func.sum(h.cost_nano).label("cost_nano"),
+            func.coalesce(estimated, 0).label("not_exact_nano"),
+        )
+        .select_from(
+            hourly_usage.join(teams, h.team_id == teams.c.id).join(
+                clients, h.client_id == clients.c.id
+            )
+        )
+        .where(h.hour >= since, h.hour < until)
+        .group_by(group)
+        .order_by(*([group] if by == "day" else [func.sum(h.cost_nano).desc(), group]))
+    )
+    with engine.connect() as connection:
+        return [
+            Spending(
+                str(r.grouped),
+                int(r.requests),
+                int(r.input_tokens),
+                int(r.output_tokens),
+                int(r.cost_nano),
+                int(r.not_exact_nano),
+                int(r.failures),
+            )
+            for r in connection.execute(query)
+        ]
+
+
+def recent(engine: Engine, limit: int, client: str | None = None) -> Sequence[Row[Any]]:
+    """The newest usage records with the names of team and client."""
+    query = (
+        _named_records()
+        .order_by(usage_records.c.held_at.desc(), usage_records.c.request_id)
+        .limit(limit)
+    )
+    if client is not None:
+        query = query.where(clients.c.name == client)
+    with engine.connect() as connection:
+        return connection.execute(query).all()
+
+
+def records_of(engine: Engine, request_id: str) -> Sequence[Row[Any]]:
+    """The record of one request and its corrections, in the order they were made."""
+    query = (
+        _named_records()
+        .where(usage_records.c.request_id == request_id)
+        # "request" before "correction" where both were made in one millisecond.
+        .order_by(usage_records.c.recorded_at, usage_records.c.kind.desc())
+    )
+    with engine.connect() as connection:
+        return connection.execute(query).all()
+
+
+def has_records(engine: Engine) -> bool:
+    """Whether anything was ever recorded."""
+    with engine.connect() as connection:
+        return connection.execute(select(usage_records.c.request_id).limit(1)).first() is not None
+
+
+def _named_records() -> Select[Any]:
+    return (
+        select(
+            usage_records,
+            teams.c.name.label("team_name"),
+            clients.c.name.label("client_name"),
+        )
+        .join(teams, usage_records.c.team_id == teams.c.id)
+        .join(clients, usage_records.c.client_id == clients.c.id)
+    )
