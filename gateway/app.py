@@ -1,0 +1,82 @@
+"""The composition root: builds the services once and the Flask application over them."""
+
+from __future__ import annotations
+
+import gevent
+from flask import Flask
+
+from gateway.adapters.database import open_engine
+from gateway.adapters.hold_keeper import HoldKeeper
+from gateway.adapters.metrics import Metrics
+from gateway.adapters.model_list import ModelList
+from gateway.adapters.policies import Policies
+from gateway.adapters.redis_budgets import RedisBudgets, connect
+from gateway.adapters.redis_keys import RedisKeys
+from gateway.adapters.redis_pipeline import RedisPipeline
+from gateway.adapters.stores import redis_url_of
+from gateway.adapters.tokenizer import Tokenizer
+from gateway.adapters.upstream import Upstream
+from gateway.exchange import Gate
+from gateway.logs import set_up_logs
+from gateway.settings import Settings, load_settings
+from gateway.web import errors, paths, probes
+from gateway.web.current import Services, keep
+from gateway.web.openai import chat, embeddings, models
+
+
+def open_budgets(settings: Settings, *, greenlets: bool = False) -> RedisBudgets:
+    """The budgets in the configured Redis, or in the embedded one of the data folder.
+
+    ``greenlets`` says that the caller is a server of greenlets and not of threads.
+    """
+    timeout = settings.redis_timeout_seconds
+    client = connect(redis_url_of(settings), timeout)
+    pipeline = RedisPipeline(client, timeout) if greenlets else None
+    keys = RedisKeys(settings.redis_prefix)
+    return RedisBudgets(client, keys, settings.hold_lease_seconds, pipeline)
+
+
+def build_services(settings: Settings) -> Services:
+    """Everything that the routes work with. Reads the policy; raises SQLAlchemy's errors."""
+    engine = open_engine(settings.sql_url, pooled=False)
+    budgets = open_budgets(settings, greenlets=True)
+    tokenizer = Tokenizer()
+    tokenizer.preload()
+    upstream = Upstream(settings)
+    gate = Gate(
+        settings=settings,
+        policies=Policies(engine, budgets),
+        keeper=HoldKeeper(budgets, settings.hold_lease_seconds),
+        upstream=upstream,
+        tokenizer=tokenizer,
+        metrics=Metrics(),
+    )
+    return Services(gate, budgets, ModelList(upstream), engine)
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application. Call ``start_background`` in each serving process."""
+    settings = settings or load_settings()
+    set_up_logs(settings)
+    app = Flask("gateway", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
+    keep(app.extensions, build_services(settings))
+    errors.install(app, settings.body_bytes_max)
+    paths.install(app)
+    for part in (chat, embeddings, models, probes):
+        app.register_blueprint(part.blueprint)
+    return app
+
+
+def start_background(app: Flask) -> None:
+    """Start this process's greenlets: policy watch, lease renewal, late resolutions."""
+    gate = services_of(app).gate
+    for task in (gate.policies.watch, gate.keeper.renew_leases, gate.keeper.resolve_backlog):
+        gevent.spawn(task)
+
+
+def services_of(app: Flask) -> Services:
+    """The services of ``app``."""
+    found = app.extensions["faregate"]
+    assert isinstance(found, Services)
+    return found

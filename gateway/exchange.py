@@ -1,0 +1,128 @@
+"""One request on the paid path: what it is, what it works with, and what goes back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from gateway.adapters.hold_keeper import HoldKeeper
+from gateway.adapters.metrics import Metrics
+from gateway.adapters.policies import Policies
+from gateway.adapters.tokenizer import Tokenizer
+from gateway.adapters.upstream import Answer, Upstream
+from gateway.core.bounds import Bound
+from gateway.core.catalog import ModelFacts
+from gateway.core.holds import Hold, Resolution
+from gateway.core.money import usd_from_nano
+from gateway.core.policy import Client, Key, Policy
+from gateway.core.prices import STANDARD_TIER, Price
+from gateway.core.refusals import rate_headers
+from gateway.settings import Settings
+
+_PASSED_HEADERS = frozenset(
+    (
+        "content-type",
+        "x-request-id",
+        "openai-processing-ms",
+        "openai-version",
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "openai-model",
+    )
+)
+"""The provider's headers that a client gets. Not among them: the organization, the project,
+cookies, and the provider's rate limits, which are the deployment's and not the client's."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the paid path works with; one per process."""
+
+    settings: Settings
+    policies: Policies
+    keeper: HoldKeeper
+    upstream: Upstream
+    tokenizer: Tokenizer
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One authenticated, parsed and bounded request."""
+
+    policy: Policy
+    client: Client
+    key: Key
+    endpoint: str
+    model: str
+    body: Mapping[str, Any]
+    bound: Bound
+    price: Price | None
+    facts: ModelFacts | None = None
+    streamed: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = field(default_factory=lambda: "frq_" + os.urandom(12).hex())
+    started: float = field(default_factory=perf_counter)
+
+    @property
+    def tier(self) -> str:
+        """The service tier that the answer is billed at if it does not name one."""
+        asked = self.bound.tier_to_write or self.body.get("service_tier")
+        known = self.price is not None and asked in self.price.tiers
+        return str(asked) if known else STANDARD_TIER
+
+    @property
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the request came in."""
+        return int((perf_counter() - self.started) * 1000)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer: a whole body, or an iterator of bytes with ``close``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | Iterable[bytes]
+
+
+Prepare = Callable[[Policy], Exchange]
+"""Authenticates, parses and bounds a request under a policy. Raises ApiError."""
+
+
+def facts_of(exchange: Exchange, answer: Answer) -> dict[str, Any]:
+    """What a record keeps of an answer besides its usage."""
+    return {
+        "status": answer.status,
+        "upstream_id": (answer.header("x-request-id") or "")[:256] or None,
+        "duration_ms": exchange.elapsed_ms,
+    }
+
+
+def named(exchange: Exchange) -> dict[str, str]:
+    """The header that names the request in records and logs."""
+    return {"x-faregate-request-id": exchange.request_id}
+
+
+def common_headers(exchange: Exchange, hold: Hold) -> dict[str, str]:
+    """The headers of every answer to an admitted request."""
+    return {**named(exchange), **rate_headers(exchange.client, hold.rates)}
+
+
+def reply_headers(exchange: Exchange, hold: Hold, answer: Answer) -> dict[str, str]:
+    """The allowed headers of the provider, and ours."""
+    passed = {
+        name.lower(): value for name, value in answer.headers() if name.lower() in _PASSED_HEADERS
+    }
+    return {**passed, **common_headers(exchange, hold)}
+
+
+def left_header(resolution: Resolution | None) -> dict[str, str]:
+    """What the tightest hard budget has left, where that is known."""
+    if resolution is None or resolution.left_nano < 0:
+        return {}
+    return {"x-faregate-budget-remaining-usd": usd_from_nano(resolution.left_nano)}

@@ -1,0 +1,293 @@
+"""The paid path, top to bottom: reserve -> forward -> meter -> settle -> respond.
+
+``web/`` has authenticated, parsed and bounded the request before it comes here, and turns the
+``Reply`` into HTTP after. Every hold placed here ends in exactly one of settled or released;
+if this process dies in between, it expires and is charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+import orjson
+import structlog
+
+from gateway.adapters.policies import PolicyUnavailable
+from gateway.adapters.redis_budgets import CountersLost, StoreDown
+from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout, NotSent
+from gateway.core import outcomes
+from gateway.core.bounds import rewritten_chat
+from gateway.core.chat_meter import Reading, read_answer
+from gateway.core.errors import (
+    ApiError,
+    BadRequest,
+    StoreUnavailable,
+    UpstreamInvalid,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.core.holds import (
+    BudgetRefused,
+    Hold,
+    HoldRequest,
+    PolicyStale,
+    RateRefused,
+    Resolution,
+)
+from gateway.core.money import usd_from_nano
+from gateway.core.outcomes import Outcome
+from gateway.core.refusals import over_budget, rate_limited
+from gateway.core.usage import Certainty
+from gateway.exchange import (
+    Exchange,
+    Gate,
+    Prepare,
+    Reply,
+    common_headers,
+    facts_of,
+    left_header,
+    named,
+    reply_headers,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+def complete(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
+    """Serve an admitted request whose answer comes whole."""
+    answer, body = _fetch(gate, exchange, hold)
+    if not 200 <= answer.status < 300:
+        return passed_error(gate, exchange, hold, answer, body)
+    outcome = judged(exchange, hold, answer, _read(body))
+    resolution = settle(gate, exchange, hold, outcome)
+    headers = reply_headers(exchange, hold, answer)
+    headers["x-faregate-cost-usd"] = usd_from_nano(outcome.cost_nano)
+    headers.update(left_header(resolution))
+    return Reply(answer.status, headers, body)
+
+
+def free(gate: Gate, exchange: Exchange, hold: Hold, make: Callable[[], bytes]) -> Reply:
+    """Serve what the provider does not bill: admitted and recorded like anything else."""
+    try:
+        body = make()
+    except ApiError as error:
+        release(gate, exchange, hold, error.status, error.code or "refused")
+        raise
+    except BaseException:
+        release(gate, exchange, hold, 500, "interrupted")
+        raise
+    outcome = Outcome(200, Certainty.EXACT, 0, duration_ms=exchange.elapsed_ms)
+    settle(gate, exchange, hold, outcome)
+    headers = common_headers(exchange, hold)
+    headers.update({"content-type": "application/json", "x-faregate-cost-usd": usd_from_nano(0)})
+    return Reply(200, headers, body)
+
+
+# The steps, in the order in which they run
+
+
+def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
+    """Prepare a request under the policy in force and place its hold, or raise ApiError."""
+    policy = gate.policies.current
+    try:
+        for _ in range(8):
+            try:
+                exchange = prepare(policy)
+                return exchange, _reserve(gate, exchange)
+            except PolicyStale:
+                policy = gate.policies.catch_up(policy)
+    except StoreDown as error:
+        _log.warning("redis.unavailable", reason=str(error))
+    except CountersLost:
+        _log.error("redis.counters_lost")
+    except PolicyUnavailable as error:
+        _log.warning("database.unavailable", reason=str(error))
+    gate.metrics.refused("store_unavailable")
+    raise StoreUnavailable(
+        "The gateway cannot check budgets at the moment, so it admits nothing. Try again shortly.",
+        headers={"retry-after": "1"},
+    )
+
+
+def _reserve(gate: Gate, exchange: Exchange) -> Hold:
+    """Place one hold against every budget and limit; a refusal becomes its ApiError."""
+    context = {
+        "team_id": exchange.client.team_id,
+        "client_id": exchange.client.id,
+        "key_id": exchange.key.id,
+        "endpoint": exchange.endpoint,
+        "model": exchange.model,
+        "price_id": exchange.price.id if exchange.price else None,
+        "tier": exchange.tier,
+        "streamed": exchange.streamed,
+    }
+    billed = exchange.price is not None
+    wish = HoldRequest(
+        request_id=exchange.request_id,
+        client=exchange.client,
+        model=exchange.model,
+        bound=exchange.bound,
+        budgets=exchange.policy.budgets_for(exchange.client, exchange.model) if billed else (),
+        policy_version=exchange.policy.version,
+        context=orjson.dumps(context),
+    )
+    try:
+        return gate.keeper.reserve(wish)
+    except BudgetRefused as refused:
+        gate.metrics.refused("budget")
+        raise over_budget(refused, exchange.bound) from None
+    except RateRefused as refused:
+        gate.metrics.refused(f"rate_{refused.limit}")
+        raise rate_limited(refused, exchange.client, exchange.bound) from None
+
+
+def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
+    """Send the request as granted. Where that fails the hold is resolved and ApiError raised."""
+    try:
+        payload = orjson.dumps(
+            rewritten_chat(exchange.body, exchange.bound, hold.granted_output_tokens)
+        )
+    except TypeError:
+        release(gate, exchange, hold, 400, "not_encodable")
+        raise BadRequest("The request body has text that is not valid Unicode.") from None
+    gate.metrics.added_before.observe(perf_counter() - exchange.started)
+    try:
+        return gate.upstream.send(
+            f"/{exchange.endpoint}",
+            payload,
+            exchange.request_id,
+            exchange.headers,
+            accept="text/event-stream" if exchange.streamed else "application/json",
+        )
+    except NotSent as error:
+        status = 504 if error.timed_out else 502
+        release(gate, exchange, hold, status, "not_sent")
+        _log.warning("upstream.not_sent", request_id=exchange.request_id, reason=str(error))
+        kind = UpstreamTimeout if error.timed_out else UpstreamUnreachable
+        raise kind(
+            "The provider cannot be reached; nothing was sent and nothing is charged. Try again"
+            " shortly.",
+            headers=named(exchange),
+        ) from None
+    except AnswerLost as error:
+        raise lost(gate, exchange, hold, error) from None
+    except BaseException:
+        settle(gate, exchange, hold, unknown(exchange, hold, 500, "interrupted"))
+        raise
+
+
+def _fetch(gate: Gate, exchange: Exchange, hold: Hold) -> tuple[Answer, bytes]:
+    answer = forward(gate, exchange, hold)
+    try:
+        return answer, answer.body(gate.upstream.read_seconds)
+    except AnswerLost as error:
+        raise lost(gate, exchange, hold, error) from None
+    except BaseException:
+        settle(gate, exchange, hold, unknown(exchange, hold, 500, "interrupted"))
+        raise
+
+
+def _read(body: bytes) -> Reading:
+    try:
+        return read_answer(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return Reading(None, None)
+
+
+def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> Outcome:
+    """The outcome of an answer: exact where usage was reported, else the whole hold."""
+    facts = facts_of(exchange, answer)
+    if exchange.price is not None and reading.usage is not None:
+        tier = reading.service_tier or exchange.tier
+        found = outcomes.exact(
+            exchange.price, reading.usage, tier, exchange.bound.web_search_calls, **facts
+        )
+        if found is not None:
+            return found
+        _log.error("price.missing", request_id=exchange.request_id, model=exchange.model, tier=tier)
+    return Outcome(
+        certainty=Certainty.ESTIMATED,
+        cost_nano=hold.amount_nano,
+        usage=reading.usage,
+        service_tier=reading.service_tier or exchange.tier,
+        reason="usage_not_reported" if reading.usage is None else "not_priced",
+        **facts,
+    )
+
+
+def unknown(exchange: Exchange, hold: Hold, status: int, reason: str) -> Outcome:
+    """The outcome where the provider may have billed, and nobody can say: the whole hold."""
+    return Outcome(
+        status=status,
+        certainty=Certainty.UNKNOWN,
+        cost_nano=hold.amount_nano,
+        service_tier=exchange.tier,
+        duration_ms=exchange.elapsed_ms,
+        reason=reason,
+    )
+
+
+def settle(gate: Gate, exchange: Exchange, hold: Hold, outcome: Outcome) -> Resolution | None:
+    """Replace the hold by the cost, and count what happened. None where Redis will get it later."""
+    resolution = gate.keeper.settle(
+        hold, outcome.cost_nano, outcome.tokens, outcome.output_tokens, outcome.as_json()
+    )
+    if outcome.cost_nano > hold.amount_nano:
+        gate.metrics.overruns.inc()
+        _log.error(
+            "hold.overrun",
+            request_id=exchange.request_id,
+            cost_nano=outcome.cost_nano,
+            hold_nano=hold.amount_nano,
+        )
+    gate.metrics.settled(exchange.endpoint, exchange.model, outcome)
+    return resolution
+
+
+def release(gate: Gate, exchange: Exchange, hold: Hold, status: int, reason: str) -> None:
+    """Drop the hold: the provider billed nothing."""
+    facts = {"duration_ms": exchange.elapsed_ms, "service_tier": exchange.tier}
+    outcome = outcomes.failure(status, reason, facts)
+    gate.keeper.release(hold, outcome.as_json())
+    gate.metrics.settled(exchange.endpoint, exchange.model, outcome)
+
+
+def lost(gate: Gate, exchange: Exchange, hold: Hold, error: AnswerLost) -> ApiError:
+    """Charge the hold, since the provider may have billed, and say so to the client."""
+    timed_out = isinstance(error, AnswerTimeout)
+    status = 504 if timed_out else 502
+    settle(gate, exchange, hold, unknown(exchange, hold, status, "answer_lost"))
+    _log.warning("upstream.answer_lost", request_id=exchange.request_id, reason=str(error))
+    cost = usd_from_nano(hold.amount_nano)
+    headers = {**named(exchange), "x-faregate-cost-usd": cost}
+    what = "did not answer in time" if timed_out else "closed the connection before it answered"
+    kind = UpstreamTimeout if timed_out else UpstreamInvalid
+    return kind(
+        f"The provider {what}. It may have billed this request, so the most it can cost,"
+        f" ${cost}, is charged and marked unknown.",
+        headers=headers,
+    )
+
+
+def passed_error(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer, body: bytes) -> Reply:
+    """The provider's own error, status and body intact; it billed nothing."""
+    release(gate, exchange, hold, answer.status, "upstream_error")
+    if answer.status == 401:
+        # The provider's 401 speaks of the deployment's key, and quotes a part of it.
+        _log.error("upstream.unauthorized", request_id=exchange.request_id)
+        raise UpstreamInvalid(
+            "The provider refused the gateway's own credentials. A platform engineer must check"
+            " OPENAI_API_KEY; `faregate doctor` tests it.",
+            code="upstream_unauthorized",
+            headers=named(exchange),
+        )
+    if answer.status < 400:
+        raise UpstreamInvalid(
+            f"The provider answered with status {answer.status}, which is no answer to this"
+            " request; redirects are not followed.",
+            headers=named(exchange),
+        )
+    headers = reply_headers(exchange, hold, answer)
+    headers["x-faregate-cost-usd"] = usd_from_nano(0)
+    return Reply(answer.status, headers, body)

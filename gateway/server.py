@@ -1,0 +1,91 @@
+"""The WSGI server: gunicorn with gevent workers, one greenlet per request.
+
+Run as ``python -m gateway.server``. The patch must come before anything else is imported, so
+that sockets, locks and TLS of every library yield to other requests.
+"""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+if __name__ == "__main__":
+    monkey.patch_all()
+
+import os
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from prometheus_client import multiprocess
+
+from gateway.app import create_app, services_of, start_background
+from gateway.logs import set_up_logs
+from gateway.settings import Settings, load_settings
+
+
+class GatewayServer(BaseApplication):  # type: ignore[misc]
+    """gunicorn, configured by our settings instead of its own command line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """gunicorn's settings."""
+        settings = self._settings
+        options: dict[str, Any] = {
+            "bind": f"{settings.host}:{settings.port}",
+            "workers": settings.workers,
+            "worker_class": "gevent",
+            "worker_connections": settings.worker_connections,
+            # Loaded once before the fork: vocabularies and code are shared by all workers.
+            "preload_app": True,
+            "timeout": 60,
+            "graceful_timeout": settings.graceful_seconds,
+            "keepalive": 75,
+            "backlog": 4096,
+            "control_socket_disable": True,
+            "proc_name": "faregate",
+            "loglevel": "warning",
+            "post_worker_init": _start_worker,
+            "worker_exit": _stop_worker,
+            "child_exit": _forget_worker,
+            "when_ready": _announce,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application, called once, before the fork."""
+        return create_app(self._settings)
+
+
+def _start_worker(worker: Any) -> None:
+    start_background(worker.app.wsgi())
+
+
+def _stop_worker(_server: Any, worker: Any) -> None:
+    # Requests have finished; what Redis has not taken yet gets a last chance.
+    services_of(worker.app.wsgi()).gate.keeper.drain(timeout_seconds=5)
+
+
+def _forget_worker(_server: Any, worker: Any) -> None:
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def _announce(server: Any) -> None:
+    address = server.LISTENERS[0].sock.getsockname()
+    sys.stdout.write(f"faregate: listening on http://{address[0]}:{address[1]}/v1\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = load_settings()
+    set_up_logs(settings)
+    GatewayServer(settings).run()
+
+
+if __name__ == "__main__":
+    main()

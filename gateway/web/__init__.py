@@ -1,0 +1,1 @@
+"""HTTP: one module per endpoint family, thin over the paid path."""

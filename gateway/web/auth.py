@@ -1,0 +1,48 @@
+"""Who is asking: ``Authorization: Bearer fg-...`` to a client, by the key's hash."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import request
+
+from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.core.errors import Unauthorized
+from gateway.core.holds import PolicyStale
+from gateway.core.policy import KEY_PREFIX, Client, Key, Policy, hash_key
+
+
+def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
+    """The client and key of the current request.
+
+    Raises Unauthorized; PolicyStale where a newer policy may know the key; StoreDown.
+    """
+    secret = _bearer()
+    key = policy.keys.get(hash_key(secret))
+    if key is None:
+        version = budgets.policy_version()
+        if version is not None and version != policy.version:
+            raise PolicyStale(version)
+        raise Unauthorized(
+            "Incorrect API key provided. Use a Faregate key; a platform engineer makes one with"
+            " `faregate key create CLIENT`."
+        )
+    if key.revoked_at is not None:
+        raise Unauthorized(f"The key {key.display} has been revoked.", code="key_revoked")
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        when = key.expires_at.strftime("%Y-%m-%d %H:%M:%S UTC")
+        raise Unauthorized(f"The key {key.display} expired at {when}.", code="key_expired")
+    return policy.clients[key.client_id], key
+
+
+def _bearer() -> str:
+    header = request.headers.get("Authorization", "")
+    scheme, _, secret = header.partition(" ")
+    if not header:
+        raise Unauthorized(
+            "You didn't provide an API key. Send it as `Authorization: Bearer"
+            f" {KEY_PREFIX}...` (in OpenAI's SDKs: api_key)."
+        )
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthorized(f"The Authorization header must be `Bearer {KEY_PREFIX}...`.")
+    return secret.strip()

@@ -1,0 +1,36 @@
+"""What the routes of one application work with, kept in ``app.extensions``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from gateway.adapters.model_list import ModelList
+from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.exchange import Gate
+
+_NAME = "faregate"
+
+
+@dataclass(frozen=True)
+class Services:
+    """Built once by ``create_app``."""
+
+    gate: Gate
+    budgets: RedisBudgets
+    models: ModelList
+    engine: Engine
+
+
+def keep(extensions: dict[str, object], services: Services) -> None:
+    """Put ``services`` where ``services()`` finds them."""
+    extensions[_NAME] = services
+
+
+def services() -> Services:
+    """The services of the application that serves this request."""
+    found = current_app.extensions[_NAME]
+    assert isinstance(found, Services)
+    return found

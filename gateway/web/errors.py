@@ -1,0 +1,61 @@
+"""Every error as OpenAI's envelope. The one place where errors become HTTP."""
+
+from __future__ import annotations
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from gateway.core import errors
+from gateway.core.errors import ApiError
+
+_log = structlog.get_logger(__name__)
+
+
+def render(error: ApiError) -> Response:
+    """The response of one error."""
+    body = orjson.dumps(error.envelope())
+    made = Response(body, status=error.status, content_type="application/json")
+    made.headers.extend(error.headers)
+    return made
+
+
+def install(app: Flask, body_bytes_max: int) -> None:
+    """Render every error of ``app`` in the envelope."""
+
+    @app.errorhandler(ApiError)
+    def _api_error(error: ApiError) -> Response:
+        return render(error)
+
+    @app.errorhandler(HTTPException)
+    def _http_error(error: HTTPException) -> Response:
+        return render(_as_api_error(error, body_bytes_max))
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        # The details are for the log: a client must not see what is inside.
+        _log.exception("request.failed", path=request.path, error=type(error).__name__)
+        return render(ApiError("The gateway failed to serve this request; its log says why."))
+
+
+def _as_api_error(error: HTTPException, body_bytes_max: int) -> ApiError:
+    where = f"{request.method} {request.path[:200]}"
+    if isinstance(error, RequestEntityTooLarge):
+        return errors.BodyTooLarge(
+            f"The request body is larger than {body_bytes_max:,} bytes, the limit here"
+            " (FAREGATE_BODY_BYTES_MAX)."
+        )
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(set(error.valid_methods or ()) - {"OPTIONS", "HEAD"}))
+        return errors.MethodNotAllowed(
+            f"{where}: this method is not allowed; use {allowed}.", headers={"allow": allowed}
+        )
+    if isinstance(error, NotFound):
+        return errors.UnknownEndpoint(
+            f"Unknown request URL: {where}. Faregate serves the endpoints it can meter:"
+            " POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models."
+        )
+    if (error.code or 500) < 500:
+        return errors.BadRequest(f"{where}: {error.description or error.name}")
+    return ApiError("The gateway failed to serve this request; its log says why.")

@@ -1,0 +1,83 @@
+"""The JSON body of the current request, read once and strictly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g, request
+from gunicorn.http.errors import ParseException
+
+from gateway.core.errors import BadRequest, UnsupportedEncoding
+from gateway.core.strict_json import parse_object
+from gateway.settings import Settings
+
+
+def json_object(settings: Settings) -> tuple[dict[str, Any], int]:
+    """The parsed body and its size in bytes; the same object at every call of a request.
+
+    Raises BadRequest, UnsupportedEncoding, or Werkzeug's 413.
+    """
+    if "json_object" not in g:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedEncoding("Send the request body uncompressed.")
+        media = request.mimetype
+        if media and media != "application/json":
+            raise BadRequest(f"Send Content-Type: application/json, not {media[:80]}.")
+        raw = _read()
+        g.json_object = parse_object(raw, settings.json_depth_max), len(raw)
+    found: tuple[dict[str, Any], int] = g.json_object
+    return found
+
+
+def _read() -> bytes:
+    """The whole body, or an error: what was cut short or cut off is never taken for whole."""
+    try:
+        raw = request.get_data(cache=False)
+        if request.content_length is None:
+            # Of a chunked body werkzeug gives what is within the limit; asking for more raises
+            # its 413 where there is more.
+            request.stream.read(1)
+    except ParseException as error:
+        raise BadRequest(f"The request body is not framed as HTTP says: {error}.") from None
+    if request.content_length is not None and len(raw) < request.content_length:
+        raise BadRequest(
+            f"The request body ended after {len(raw)} of the {request.content_length} bytes that"
+            " Content-Length announced."
+        )
+    return raw
+
+
+def forwarded_headers(settings: Settings) -> dict[str, str]:
+    """The client's headers that go on to the provider: few, and named."""
+    allowed = {
+        name: value for name in _FORWARDED if (value := request.headers.get(name)) is not None
+    }
+    if prefixes := settings.forward_header_prefixes:
+        for name, value in request.headers.items():
+            if name.lower().startswith(prefixes) and name.lower() not in _NEVER:
+                allowed[name.lower()] = value
+    return allowed
+
+
+_FORWARDED = ("openai-beta",)
+_NEVER = frozenset(
+    (
+        "authorization",
+        "cookie",
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "content-type",
+        "accept",
+        "accept-encoding",
+        "openai-organization",
+        "openai-project",
+        "x-client-request-id",
+        "te",
+        "upgrade",
+        "keep-alive",
+        "proxy-authorization",
+        "trailer",
+    )
+)

@@ -1,0 +1,39 @@
+"""Checks of request fields that the gateway itself must understand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.core.bounds import BoundRules
+from gateway.core.errors import BadRequest
+from gateway.settings import Settings
+
+
+def check_stream_fields(body: Mapping[str, Any]) -> None:
+    """Raise BadRequest unless ``stream`` and ``stream_options`` have their documented types."""
+    streamed = body.get("stream")
+    if streamed is not None and not isinstance(streamed, bool):
+        raise BadRequest("stream must be true or false.", param="stream")
+    options = body.get("stream_options")
+    if options is None:
+        return
+    if not isinstance(options, dict):
+        raise BadRequest("stream_options must be an object.", param="stream_options")
+    if not streamed:
+        raise BadRequest(
+            "stream_options is only allowed when stream is true.", param="stream_options"
+        )
+    wanted = options.get("include_usage")
+    if wanted is not None and not isinstance(wanted, bool):
+        raise BadRequest(
+            "stream_options.include_usage must be true or false.",
+            param="stream_options.include_usage",
+        )
+
+
+def bound_rules(settings: Settings) -> BoundRules:
+    """The settings that bounding depends on."""
+    return BoundRules(
+        settings.output_floor_tokens, settings.auto_service_tier, settings.output_limit_field
+    )

@@ -1,0 +1,56 @@
+"""POST /v1/embeddings"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import gevent
+from flask import Blueprint, Response
+
+from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
+from gateway.core.bounds import bound_embedding
+from gateway.core.catalog import facts_for
+from gateway.core.policy import Policy
+from gateway.core.tokens import count_embedding_input
+from gateway.exchange import Exchange
+from gateway.relay import admit, complete
+from gateway.web.auth import authenticate
+from gateway.web.current import Services, services
+from gateway.web.json_body import forwarded_headers, json_object
+from gateway.web.openai.model_access import priced_model
+from gateway.web.replies import response
+
+blueprint = Blueprint("embeddings", __name__)
+
+
+@blueprint.post("/v1/embeddings")
+def create_embedding() -> Response:
+    """Authenticate, parse, bound; then the paid path."""
+    at = services()
+    return response(complete(at.gate, *admit(at.gate, partial(_prepare, at))))
+
+
+def _prepare(at: Services, policy: Policy) -> Exchange:
+    client, key = authenticate(policy, at.budgets)
+    body, size = json_object(at.gate.settings)
+    model, price = priced_model(body.get("model"), client, policy, at.models)
+    facts = facts_for(model)
+    count = at.gate.tokenizer.counter(facts)
+    if size > LONG_TEXT_CHARACTERS:
+        counts = gevent.get_hub().threadpool.apply(
+            count_embedding_input, (body.get("input"), count)
+        )
+    else:
+        counts = count_embedding_input(body.get("input"), count)
+    return Exchange(
+        policy=policy,
+        client=client,
+        key=key,
+        endpoint="embeddings",
+        model=model,
+        body=body,
+        bound=bound_embedding(price, sum(counts)),
+        price=price,
+        facts=facts,
+        headers=forwarded_headers(at.gate.settings),
+    )

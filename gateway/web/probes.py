@@ -1,0 +1,67 @@
+"""/healthz, /readyz and /metrics: for load balancers and Prometheus, not for clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import structlog
+from flask import Blueprint, Response, jsonify
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.adapters.directory import Directory
+from gateway.adapters.redis_budgets import StoreDown
+from gateway.web.current import services
+
+blueprint = Blueprint("probes", __name__)
+_log = structlog.get_logger(__name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Whether this process answers."""
+    return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """Whether requests can be admitted (Redis), and whether policy can be read (SQL).
+
+    SQL being away does not make a gateway unready: it decides by the policy it has, and
+    usage waits in Redis.
+    """
+    at = services()
+    checks: dict[str, Any] = {"redis": "ok", "database": "ok"}
+    ready = True
+    try:
+        if at.budgets.policy_version() is None:
+            checks["redis"], ready = "no policy: the counters are being restored", False
+    except StoreDown as error:
+        _log.warning("readyz.redis", reason=str(error))
+        checks["redis"], ready = "unreachable", False
+    try:
+        gevent.get_hub().threadpool.apply(_ask, (at.engine,))
+    except SQLAlchemyError as error:
+        _log.warning("readyz.database", reason=type(error).__name__)
+        checks["database"] = "unreachable"
+    return jsonify(status="ready" if ready else "not ready", checks=checks), 200 if ready else 503
+
+
+def _ask(engine: Engine) -> int:
+    return Directory(engine).version()
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus' text format, summed over worker processes."""
+    at = services()
+    gate = at.gate
+    gate.metrics.holds.set(gate.keeper.in_flight)
+    gate.metrics.unresolved.set(gate.keeper.unresolved)
+    try:
+        gate.metrics.backlog.set(at.budgets.events_waiting())
+    except (StoreDown, RedisError):
+        _log.warning("metrics.redis_unreachable")
+    return Response(gate.metrics.expose(), content_type="text/plain; version=0.0.4; charset=utf-8")
