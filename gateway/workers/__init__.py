@@ -1,0 +1,1 @@
+"""Processes behind the paid path: the recorder and the expirer."""
