@@ -1,0 +1,1 @@
+"""The `faregate` command: one module per subcommand, imported when it is used."""

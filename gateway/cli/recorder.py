@@ -1,0 +1,28 @@
+"""`faregate recorder`: writes usage down, resolves dead holds, restores lost counters."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.adapters.database import open_engine
+from gateway.adapters.migrations import check_schema
+from gateway.adapters.redis_budgets import connect
+from gateway.adapters.stores import redis_url_of
+from gateway.app import open_budgets
+from gateway.cli.serve import stop_on_signals
+from gateway.logs import set_up_logs
+from gateway.settings import load_settings
+from gateway.workers.background import run_background
+from gateway.workers.recorder import BLOCK_MS
+
+
+@click.command()
+def command() -> None:
+    """Record usage until SIGTERM. Several may run; SQL takes each event once."""
+    settings = load_settings()
+    set_up_logs(settings)
+    engine = open_engine(settings.sql_url)
+    check_schema(engine)
+    stop = stop_on_signals()
+    blocking = connect(redis_url_of(settings), settings.redis_timeout_seconds + BLOCK_MS / 1000)
+    run_background(open_budgets(settings), blocking, engine, settings.recorder_batch, stop)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.adapters.redis_budgets import RedisBudgets
+from tests.cli.rig import Faregate
+
+
+def test_teams_are_created_and_listed(faregate: Faregate, budgets: RedisBudgets) -> None:
+    before = faregate.directory.version()
+    assert faregate.ask("team", "create", "sales")["name"] == "sales"
+    assert budgets.policy_version() == faregate.directory.version() == before + 1
+    teams = {team["name"]: team["clients"] for team in faregate.ask("team", "list")}
+    assert teams == {"research": 1, "sales": 0}
+    assert "research" in faregate.run("team", "list").stdout
+
+
+def test_a_change_is_not_announced_to_a_redis_that_lost_its_counters(
+    faregate: Faregate, budgets: RedisBudgets
+) -> None:
+    budgets.redis.flushall()
+    result = faregate.run("team", "create", "sales")
+    assert budgets.policy_version() is None
+    assert "takes effect when the recorder has restored it" in result.stderr
+
+
+def test_a_redis_ahead_of_the_database_is_told(faregate: Faregate, budgets: RedisBudgets) -> None:
+    budgets.publish(1000)
+    assert "older backup" in faregate.run("team", "create", "sales").stderr
+
+
+def test_a_silent_redis_is_told_and_the_change_is_made(
+    sqlite_faregate: Faregate, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAREGATE_REDIS_URL", f"redis://:opensesame@127.0.0.1:{free_port}")
+    result = sqlite_faregate.run("team", "create", "sales")
+    assert "Redis does not answer" in result.stderr
+    assert "opensesame" not in result.stderr
+    assert len(sqlite_faregate.directory.teams()) == 2
+
+
+def test_a_team_twice_or_with_a_bad_name_is_refused(sqlite_faregate: Faregate) -> None:
+    version = sqlite_faregate.directory.version()
+    assert sqlite_faregate.refused("team", "create", "research") == (
+        "team 'research' exists already"
+    )
+    assert "is not a name" in sqlite_faregate.refused("team", "create", "[bold]x")
+    assert sqlite_faregate.directory.version() == version
+
+
+def test_without_teams_the_next_step_is_shown(empty: Faregate) -> None:
+    empty.run("init")
+    result = empty.run("team", "list")
+    assert result.stdout == ""
+    assert "faregate team create NAME" in result.stderr
+    assert empty.ask("team", "list") == []
