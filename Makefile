@@ -18,10 +18,13 @@ STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 py
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help install demo test check format bench lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install:  ## Make .venv with the faregate command
+	$(BOOTSTRAP) runtime
 
 demo:  ## Run everything on this machine with live traffic (SECONDS=n, REAL=1)
 	$(BOOTSTRAP) runtime $(if $(filter 1,$(REAL)),real-model)

@@ -49,9 +49,15 @@ _PATCH_MULTIPLIERS = (
     ("gpt-5-mini", 1.62),
     ("gpt-5-nano", 2.46),
     ("gpt-5.4-mini", 1.62),
+    ("gpt-5.4-nano", 2.46),
+    ("gpt-5.2", 1.2),
+    ("gpt-5.3", 1.2),
+    ("gpt-5.4", 1.2),
+    ("gpt-5.5", 1.2),
+    ("gpt-5.6", 1.2),
     ("o4-mini", 1.72),
 )
-"""Models that count patches instead of tiles, with their factor."""
+"""Models that count patches instead of tiles, with their factor; first match counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +177,11 @@ def _tiles(width: float, height: float) -> int:
 
 
 def _patches(width: int, height: int) -> int:
-    """Count squares of 32 pixels; above 1536 of them, shrink until whole patches fit."""
+    """Fit in a square of 2048, count squares of 32 pixels; above 1536 of them, shrink until
+    whole patches fit."""
     side = PATCH_PIXELS
+    fit = min(1.0, 2_048 / max(width, height))
+    width, height = round(width * fit), round(height * fit)
     patches = math.ceil(width / side) * math.ceil(height / side)
     if patches <= PATCHES_MAX:
         return patches
