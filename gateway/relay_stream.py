@@ -8,6 +8,7 @@ client gets a valid error event and the record an upper bound.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from time import monotonic
 
 import gevent
@@ -25,8 +26,8 @@ from gateway.exchange import Exchange, Gate, Reply, facts_of, reply_headers
 from gateway.relay import forward, judged, lost, passed_error, settle
 
 _COUNT_INLINE_CHARACTERS = 8000
-_LAST_LOOK_SECONDS = 0.05
-"""How long a stream that may not be drained is read on."""
+_LAST_LOOK_SECONDS, _LAST_LOOK_SILENCE_SECONDS = 1.0, 0.02
+"""How long a stream that may not be drained is read on, and the silence that ends it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -164,19 +165,19 @@ class MeteredStream:
         if metrics.draining() >= self._gate.settings.drain_streams_max:
             # What has arrived already is read all the same: it can be thousands of tokens
             # ahead of the client, and the estimate counts them.
-            self._read_on(_LAST_LOOK_SECONDS)
+            self._read_on(_LAST_LOOK_SECONDS, _LAST_LOOK_SILENCE_SECONDS)
             self._settle()
             return
         with metrics.drain():
             self._read_on(self._gate.settings.drain_seconds)
             self._settle()
 
-    def _read_on(self, seconds: float) -> None:
+    def _read_on(self, seconds: float, silence_seconds: float = inf) -> None:
         """Read the stream to its end for its usage alone; give up after ``seconds``."""
         deadline = monotonic() + seconds
         try:
             while (left := deadline - monotonic()) > 0:
-                chunk = self._answer.some(left)
+                chunk = self._answer.some(min(left, silence_seconds))
                 if not chunk:
                     break
                 for event in self._splitter.feed(chunk):

@@ -36,7 +36,7 @@ class GatewayServer(BaseApplication):  # type: ignore[misc]
         options: dict[str, Any] = {
             "bind": f"{settings.host}:{settings.port}",
             "workers": settings.workers,
-            "worker_class": "gevent",
+            "worker_class": "gateway.green_worker.GreenWorker",
             "worker_connections": settings.worker_connections,
             # Loaded once before the fork: vocabularies and code are shared by all workers.
             "preload_app": True,
