@@ -103,6 +103,8 @@ def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
         _log.error("redis.counters_lost")
     except PolicyUnavailable as error:
         _log.warning("database.unavailable", reason=str(error))
+    else:
+        _log.error("policy.never_settles")
     gate.metrics.refused("store_unavailable")
     raise StoreUnavailable(
         "The gateway cannot check budgets at the moment, so it admits nothing. Try again shortly.",

@@ -21,6 +21,9 @@ _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
 
+_Counters = tuple[Counter, Counter, Counter, Counter]
+
+
 class Metrics:
     """The counters of one process; ``expose`` sums them over all of them."""
 
@@ -84,16 +87,32 @@ class Metrics:
             registry=registry,
         )
         self._draining = 0
+        self._known: dict[tuple[str, str, int, str], _Counters] = {}
 
     def settled(self, endpoint: str, model: str, outcome: Outcome) -> None:
         """Count a forwarded request."""
-        certainty = outcome.certainty.value
-        self._requests.labels(endpoint, model, str(outcome.status), certainty).inc()
+        requests, cost, tokens_in, tokens_out = self._counters(
+            endpoint, model, outcome.status, outcome.certainty.value
+        )
+        requests.inc()
         if outcome.cost_nano:
-            self._cost.labels(model, certainty).inc(outcome.cost_nano)
+            cost.inc(outcome.cost_nano)
         if outcome.usage is not None:
-            self._tokens.labels(model, "input").inc(outcome.usage.input_tokens)
-            self._tokens.labels(model, "output").inc(outcome.usage.output_tokens)
+            tokens_in.inc(outcome.usage.input_tokens)
+            tokens_out.inc(outcome.usage.output_tokens)
+
+    def _counters(self, endpoint: str, model: str, status: int, certainty: str) -> _Counters:
+        """The counters of one kind of request, looked up once: labels are dear to resolve."""
+        kind = (endpoint, model, status, certainty)
+        found = self._known.get(kind)
+        if found is None:
+            found = self._known[kind] = (
+                self._requests.labels(endpoint, model, str(status), certainty),
+                self._cost.labels(model, certainty),
+                self._tokens.labels(model, "input"),
+                self._tokens.labels(model, "output"),
+            )
+        return found
 
     def refused(self, reason: str) -> None:
         """Count a refusal."""

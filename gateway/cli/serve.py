@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 
 import click
@@ -34,6 +35,7 @@ def command(host: str | None, port: int | None, workers: int | None, no_recorder
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     set_up_logs(settings)
     check_settings(settings)
+    check_address(settings)
     serve(settings, with_recorder=not no_recorder)
 
 
@@ -66,9 +68,23 @@ def check_redis(url: str, timeout_seconds: float) -> None:
         client.close()
     except (RedisError, ValueError) as error:
         raise CannotServe(
-            f"Redis cannot be reached: {redact(first_line(error))}."
+            f"Redis cannot be reached: {redact(first_line(error)).rstrip('.')}."
             " It is set by FAREGATE_REDIS_URL."
         ) from None
+
+
+def check_address(settings: Settings) -> None:
+    """Raise CannotServe unless the gateway can listen on its address."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotServe(
+                f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}."
+                " Set FAREGATE_HOST and FAREGATE_PORT, or stop what listens there."
+            ) from None
 
 
 def serve(settings: Settings, *, with_recorder: bool) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from typing import Any
+
+import orjson
 
 from gateway.core.money import LIMIT_NANO_MAX
 from gateway.core.prices import CostLine, Price, Unpriced, cost_of
 from gateway.core.usage import Certainty, Usage
+
+_COUNTS = tuple(field.name for field in fields_of(Usage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,13 @@ class Outcome:
             "lines": [[line.meter.value, line.count, line.nano, line.per] for line in self.lines],
         }
         if self.usage is not None:
-            fields["usage"] = {name: n for name, n in asdict(self.usage).items() if n}
+            counts = ((name, getattr(self.usage, name)) for name in _COUNTS)
+            fields["usage"] = {name: count for name, count in counts if count}
         for name in ("upstream_id", "duration_ms", "reason"):
             value = getattr(self, name)
             if value is not None:
                 fields[name] = value
-        return json.dumps(fields, separators=(",", ":")).encode()
+        return orjson.dumps(fields)
 
     @property
     def tokens(self) -> int:
