@@ -1,0 +1,117 @@
+"""Rigs for the end-to-end tests. One simulator and one plain rig serve a whole test process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rig import Rig, SimulatedProvider, Tenant
+
+
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedProvider]:
+    """A simulator shared by all rigs of this test process."""
+    found = SimulatedProvider(tmp_path_factory.mktemp("provider"))
+    yield found
+    found.process.kill_group()
+
+
+@pytest.fixture(scope="session")
+def shared_redis_url() -> Iterator[str]:
+    """A Redis that nobody empties: rigs that live long keep apart by their key prefixes."""
+    from tests.stores import temporary_redis
+
+    with temporary_redis() as url:
+        yield url
+
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture(scope="session")
+def _long_lived(
+    provider: SimulatedProvider, shared_redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeRig]:
+    with contextlib.ExitStack() as stack:
+        made: dict[str, Rig] = {}
+
+        def make(**settings: object) -> Rig:
+            name = repr(sorted(settings.items()))
+            if name not in made:
+                folder = tmp_path_factory.mktemp("rig")
+                made[name] = Rig(folder, provider, shared_redis_url, **settings)  # type: ignore[arg-type]
+                stack.callback(made[name].close)
+            return made[name]
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def plain_rig(_long_lived: MakeRig) -> Rig:
+    """Ends with the test process; tests use ``rig``."""
+    return _long_lived()
+
+
+@pytest.fixture(scope="module")
+def rig(plain_rig: Rig) -> Rig:
+    """The plain deployment: shared, so tests make tenants of their own."""
+    plain_rig.check_alive()
+    return plain_rig
+
+
+@pytest.fixture(scope="session")
+def impatient_rig(_long_lived: MakeRig) -> Rig:
+    """A deployment that waits for nothing: short timeouts, short drains, quick heartbeats."""
+    return _long_lived(
+        workers=1,
+        upstream_read_timeout_seconds=1.2,
+        upstream_connect_timeout_seconds=0.6,
+        drain_seconds=0.2,
+        heartbeat_seconds=0.1,
+        body_bytes_max=100_000,
+    )
+
+
+@pytest.fixture
+def make_rig(
+    provider: SimulatedProvider, shared_redis_url: str, tmp_path: Path
+) -> Iterator[MakeRig]:
+    """Makes deployments that end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(redis_url: str | None = None, **settings: object) -> Rig:
+            folder = tmp_path / f"rig-{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            found = Rig(folder, provider, redis_url or shared_redis_url, **settings)  # type: ignore[arg-type]
+            stack.callback(found.close)
+            return found
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def junk_tenant(plain_rig: Rig) -> Tenant:
+    """The client that sends whatever comes to mind."""
+    return plain_rig.tenant(10**12)
+
+
+@pytest.fixture
+def make_own_rig(tmp_path: Path) -> Iterator[MakeRig]:
+    """Makes deployments with a simulator of their own, so that its whole log is theirs."""
+    with contextlib.ExitStack() as stack:
+
+        def make(redis_url: str, **settings: object) -> Rig:
+            number = len(list(tmp_path.iterdir()))
+            folder, apart = tmp_path / f"rig-{number}", tmp_path / f"provider-{number}"
+            folder.mkdir()
+            apart.mkdir()
+            own = SimulatedProvider(apart)
+            stack.callback(own.process.kill_group)
+            found = Rig(folder, own, redis_url, **settings)  # type: ignore[arg-type]
+            stack.callback(found.close)
+            return found
+
+        yield make
