@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import gevent
+import structlog
 from flask import Flask
 
 from gateway.adapters.database import open_engine
@@ -22,6 +26,10 @@ from gateway.settings import Settings, load_settings
 from gateway.web import errors, paths, probes
 from gateway.web.current import Services, keep
 from gateway.web.openai import chat, embeddings, models
+
+_AGAIN_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
 
 
 def open_budgets(settings: Settings, *, greenlets: bool = False) -> RedisBudgets:
@@ -69,10 +77,22 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def start_background(app: Flask) -> None:
-    """Start this process's greenlets: policy watch, lease renewal, late resolutions."""
+    """Start this process's greenlets: policy watch, lease renewal, late resolutions, gauges."""
     gate = services_of(app).gate
-    for task in (gate.policies.watch, gate.keeper.renew_leases, gate.keeper.resolve_backlog):
-        gevent.spawn(task)
+    gevent.spawn(_for_ever, "policy_watch", gate.policies.watch)
+    gevent.spawn(_for_ever, "lease_renewal", gate.keeper.renew_leases)
+    gevent.spawn(_for_ever, "late_resolutions", gate.keeper.resolve_backlog)
+    gevent.spawn(_for_ever, "gauges", partial(gate.metrics.watch, gate.keeper))
+
+
+def _for_ever(name: str, task: Callable[[], None]) -> None:
+    """Run ``task`` again whatever ends it: money depends on these, and nobody sees them stop."""
+    while True:
+        try:
+            task()
+        except Exception:
+            _log.exception("background.failed", task=name)
+        gevent.sleep(_AGAIN_SECONDS)
 
 
 def services_of(app: Flask) -> Services:

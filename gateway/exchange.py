@@ -18,7 +18,7 @@ from gateway.core.catalog import ModelFacts
 from gateway.core.holds import Hold, Resolution
 from gateway.core.money import usd_from_nano
 from gateway.core.policy import Client, Key, Policy
-from gateway.core.prices import STANDARD_TIER, Price
+from gateway.core.prices import Price
 from gateway.core.refusals import rate_headers
 from gateway.settings import Settings
 
@@ -50,6 +50,15 @@ class Gate:
     metrics: Metrics
 
 
+Rewrite = Callable[[Mapping[str, Any], Bound, int], Mapping[str, Any]]
+"""Makes the request to forward of body, bound and granted output tokens."""
+
+
+def as_it_came(body: Mapping[str, Any], _bound: Bound, _granted: int) -> Mapping[str, Any]:
+    """The request to forward where the bound needs nothing written."""
+    return body
+
+
 @dataclass(frozen=True)
 class Exchange:
     """One authenticated, parsed and bounded request."""
@@ -64,16 +73,10 @@ class Exchange:
     price: Price | None
     facts: ModelFacts | None = None
     streamed: bool = False
+    rewrite: Rewrite = as_it_came
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: "frq_" + os.urandom(12).hex())
     started: float = field(default_factory=perf_counter)
-
-    @property
-    def tier(self) -> str:
-        """The service tier that the answer is billed at if it does not name one."""
-        asked = self.bound.tier_to_write or self.body.get("service_tier")
-        known = self.price is not None and asked in self.price.tiers
-        return str(asked) if known else STANDARD_TIER
 
     @property
     def elapsed_ms(self) -> int:

@@ -1,18 +1,26 @@
-"""gunicorn's gevent worker, which when told to stop does not wait for idle connections.
+"""gunicorn's gevent worker, which waits neither for idle connections nor for idle clients.
 
 The stock worker counts a keep-alive connection that nobody is using as one to be waited for,
-so that a restart would take as long as clients keep their connections open.
+so that a restart would take as long as clients keep their connections open. And it waits
+without limit for a client that stops in the middle of its request or of its answer, which
+here holds a part of somebody's budget.
 """
 
 from __future__ import annotations
 
+import errno
 from types import TracebackType
 from typing import Any
 
 import gevent
+import structlog
 from gunicorn.workers.ggevent import GeventWorker
 
+from gateway.app import services_of
+
 _CUT_SECONDS = 0.2
+
+_log = structlog.get_logger(__name__)
 
 
 class _Idle:
@@ -39,8 +47,65 @@ class _Idle:
         return error is self._timeout
 
     def cut(self) -> None:
-        """End the wait as if its time were over."""
-        gevent.kill(self._greenlet, self._timeout)
+        """End the wait as if its time were over, unless a request comes first."""
+        gevent.get_hub().loop.run_callback(self._expire)
+
+    def _expire(self) -> None:
+        # In the event loop, where nothing comes between the look and the throw: by now the
+        # connection may be serving a request, which must not be hit.
+        if self in self._waiting:
+            self._greenlet.throw(self._timeout)
+
+
+class _Patient:
+    """A connection during one request, with a limit to every wait for the client.
+
+    The limit is on silence and not on the whole: who sends or reads on, however slowly, may.
+    Everything else is the socket's own.
+    """
+
+    def __init__(self, sock: Any, request: Any, seconds: float) -> None:
+        self._sock = sock
+        self._request = request
+        self._seconds = seconds
+
+    def __enter__(self) -> _Patient:
+        self._sock.settimeout(self._seconds)
+        self._request.unreader.sock = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The wait for the next request has a limit of its own.
+        self._request.unreader.sock = self._sock
+        self._sock.settimeout(None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv(self, size: int) -> bytes:
+        """The next bytes of the body. Raises TimeoutError."""
+        try:
+            received: bytes = self._sock.recv(size)
+        except TimeoutError:
+            # Where the next request would begin is not known.
+            self._request.force_close()
+            raise
+        return received
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send some. Raises BrokenPipeError where the client does not read: it is as good as
+        gone, and gunicorn takes that for no fault of ours."""
+        try:
+            return int(self._sock.send(data))
+        except TimeoutError:
+            _log.warning("client.does_not_read", seconds=self._seconds)
+            raise BrokenPipeError(errno.EPIPE, "the client does not read") from None
+
+    def sendall(self, data: bytes) -> None:
+        """Send all, for as long as there is progress: the socket's own would limit the whole."""
+        left = memoryview(data)
+        while left:
+            left = left[self.send(left) :]
 
 
 class GreenWorker(GeventWorker):  # type: ignore[misc]
@@ -49,6 +114,18 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._waiting: set[_Idle] = set()
+        self._client_seconds = 0.0
+
+    def load_wsgi(self) -> None:
+        """Load the application, and learn how long a client may be silent."""
+        super().load_wsgi()
+        settings = services_of(self.wsgi).gate.settings
+        self._client_seconds = settings.client_timeout_seconds
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """Serve one request; a client that stops in the middle of it is not waited for."""
+        with _Patient(sock, req, self._client_seconds) as patient:
+            return super().handle_request(listener_name, req, patient, addr)
 
     def timeout_ctx(self) -> _Idle:
         """The context in which a connection waits for its next request."""

@@ -17,7 +17,6 @@ from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_budgets import CountersLost, StoreDown
 from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout, NotSent
 from gateway.core import outcomes
-from gateway.core.bounds import rewritten_chat
 from gateway.core.chat_meter import Reading, read_answer
 from gateway.core.errors import (
     ApiError,
@@ -56,9 +55,10 @@ _log = structlog.get_logger(__name__)
 
 def complete(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
     """Serve an admitted request whose answer comes whole."""
-    answer, body = _fetch(gate, exchange, hold)
+    answer = forward(gate, exchange, hold)
     if not 200 <= answer.status < 300:
-        return passed_error(gate, exchange, hold, answer, body)
+        return passed_error(gate, exchange, hold, answer)
+    body = _whole_body(gate, exchange, hold, answer)
     outcome = judged(exchange, hold, answer, _read(body))
     resolution = settle(gate, exchange, hold, outcome)
     headers = reply_headers(exchange, hold, answer)
@@ -105,7 +105,6 @@ def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
         _log.warning("database.unavailable", reason=str(error))
     else:
         _log.error("policy.never_settles")
-    gate.metrics.refused("store_unavailable")
     raise StoreUnavailable(
         "The gateway cannot check budgets at the moment, so it admits nothing. Try again shortly.",
         headers={"retry-after": "1"},
@@ -121,7 +120,7 @@ def _reserve(gate: Gate, exchange: Exchange) -> Hold:
         "endpoint": exchange.endpoint,
         "model": exchange.model,
         "price_id": exchange.price.id if exchange.price else None,
-        "tier": exchange.tier,
+        "tier": exchange.bound.tier,
         "streamed": exchange.streamed,
     }
     billed = exchange.price is not None
@@ -137,10 +136,8 @@ def _reserve(gate: Gate, exchange: Exchange) -> Hold:
     try:
         return gate.keeper.reserve(wish)
     except BudgetRefused as refused:
-        gate.metrics.refused("budget")
         raise over_budget(refused, exchange.bound) from None
     except RateRefused as refused:
-        gate.metrics.refused(f"rate_{refused.limit}")
         raise rate_limited(refused, exchange.client, exchange.bound) from None
 
 
@@ -148,7 +145,7 @@ def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
     """Send the request as granted. Where that fails the hold is resolved and ApiError raised."""
     try:
         payload = orjson.dumps(
-            rewritten_chat(exchange.body, exchange.bound, hold.granted_output_tokens)
+            exchange.rewrite(exchange.body, exchange.bound, hold.granted_output_tokens)
         )
     except TypeError:
         release(gate, exchange, hold, 400, "not_encodable")
@@ -179,10 +176,9 @@ def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
         raise
 
 
-def _fetch(gate: Gate, exchange: Exchange, hold: Hold) -> tuple[Answer, bytes]:
-    answer = forward(gate, exchange, hold)
+def _whole_body(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> bytes:
     try:
-        return answer, answer.body(gate.upstream.read_seconds)
+        return answer.body(gate.upstream.read_seconds)
     except AnswerLost as error:
         raise lost(gate, exchange, hold, error) from None
     except BaseException:
@@ -201,7 +197,7 @@ def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> 
     """The outcome of an answer: exact where usage was reported, else the whole hold."""
     facts = facts_of(exchange, answer)
     if exchange.price is not None and reading.usage is not None:
-        tier = reading.service_tier or exchange.tier
+        tier = reading.service_tier or exchange.bound.tier
         found = outcomes.exact(
             exchange.price, reading.usage, tier, exchange.bound.web_search_calls, **facts
         )
@@ -212,7 +208,7 @@ def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> 
         certainty=Certainty.ESTIMATED,
         cost_nano=hold.amount_nano,
         usage=reading.usage,
-        service_tier=reading.service_tier or exchange.tier,
+        service_tier=reading.service_tier or exchange.bound.tier,
         reason="usage_not_reported" if reading.usage is None else "not_priced",
         **facts,
     )
@@ -224,7 +220,7 @@ def unknown(exchange: Exchange, hold: Hold, status: int, reason: str) -> Outcome
         status=status,
         certainty=Certainty.UNKNOWN,
         cost_nano=hold.amount_nano,
-        service_tier=exchange.tier,
+        service_tier=exchange.bound.tier,
         duration_ms=exchange.elapsed_ms,
         reason=reason,
     )
@@ -243,16 +239,18 @@ def settle(gate: Gate, exchange: Exchange, hold: Hold, outcome: Outcome) -> Reso
             cost_nano=outcome.cost_nano,
             hold_nano=hold.amount_nano,
         )
-    gate.metrics.settled(exchange.endpoint, exchange.model, outcome)
+    priced_as = exchange.price.model if exchange.price else ""
+    gate.metrics.settled(exchange.endpoint, priced_as, outcome)
     return resolution
 
 
 def release(gate: Gate, exchange: Exchange, hold: Hold, status: int, reason: str) -> None:
     """Drop the hold: the provider billed nothing."""
-    facts = {"duration_ms": exchange.elapsed_ms, "service_tier": exchange.tier}
+    facts = {"duration_ms": exchange.elapsed_ms, "service_tier": exchange.bound.tier}
     outcome = outcomes.failure(status, reason, facts)
     gate.keeper.release(hold, outcome.as_json())
-    gate.metrics.settled(exchange.endpoint, exchange.model, outcome)
+    priced_as = exchange.price.model if exchange.price else ""
+    gate.metrics.settled(exchange.endpoint, priced_as, outcome)
 
 
 def lost(gate: Gate, exchange: Exchange, hold: Hold, error: AnswerLost) -> ApiError:
@@ -272,9 +270,18 @@ def lost(gate: Gate, exchange: Exchange, hold: Hold, error: AnswerLost) -> ApiEr
     )
 
 
-def passed_error(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer, body: bytes) -> Reply:
-    """The provider's own error, status and body intact; it billed nothing."""
-    release(gate, exchange, hold, answer.status, "upstream_error")
+def passed_error(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> Reply:
+    """An answer that is no success: the provider's own error, status and body intact."""
+    try:
+        body = answer.body(gate.upstream.read_seconds)
+    except AnswerLost:
+        body = b""
+    headers = {**reply_headers(exchange, hold, answer), "x-faregate-cost-usd": usd_from_nano(0)}
+    if _is_refusal(answer.status, body):
+        release(gate, exchange, hold, answer.status, "upstream_error")
+    else:
+        settle(gate, exchange, hold, unknown(exchange, hold, answer.status, "upstream_error"))
+        headers["x-faregate-cost-usd"] = usd_from_nano(hold.amount_nano)
     if answer.status == 401:
         # The provider's 401 speaks of the deployment's key, and quotes a part of it.
         _log.error("upstream.unauthorized", request_id=exchange.request_id)
@@ -290,6 +297,19 @@ def passed_error(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer, bod
             " request; redirects are not followed.",
             headers=named(exchange),
         )
-    headers = reply_headers(exchange, hold, answer)
-    headers["x-faregate-cost-usd"] = usd_from_nano(0)
     return Reply(answer.status, headers, body)
+
+
+def _is_refusal(status: int, body: bytes) -> bool:
+    """Whether the provider itself declined, and so billed nothing.
+
+    A 5xx or 408 without the provider's error envelope may come from a proxy before it, which
+    gave up while the model worked on.
+    """
+    if status < 500 and status not in (408, 499):
+        return True
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(parsed, dict) and isinstance(parsed.get("error"), dict)

@@ -36,11 +36,7 @@ def stream(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
     """Serve an admitted request whose answer comes as events."""
     answer = forward(gate, exchange, hold)
     if not 200 <= answer.status < 300:
-        try:
-            body = answer.body(gate.upstream.read_seconds)
-        except AnswerLost:
-            body = b""
-        return passed_error(gate, exchange, hold, answer, body)
+        return passed_error(gate, exchange, hold, answer)
     if not (answer.header("content-type") or "").startswith("text/event-stream"):
         answer.abandon()
         raise lost(gate, exchange, hold, AnswerLost("the answer is not an event stream"))
@@ -124,7 +120,7 @@ class MeteredStream:
         passed = self._meter.take(rest) if rest.strip() else b""
         if self._settled:
             return passed
-        if not self._meter.done and self._meter.usage is None and not self._meter.failed:
+        if not self._meter.complete and not self._meter.failed:
             return self._broken(AnswerLost("the stream ended without its last event"))
         return passed + self._settle()
 
@@ -204,16 +200,28 @@ class MeteredStream:
 
     def _outcome(self) -> Outcome:
         meter = self._meter
+        reading = Reading(meter.usage, meter.service_tier)
+        reported = judged(self._exchange, self._hold, self._answer, reading)
+        if meter.complete and meter.usage is not None:
+            return reported
+        cost_nano = self._safe_estimate_nano()
         if meter.usage is not None:
-            reading = Reading(meter.usage, meter.service_tier)
-            return judged(self._exchange, self._hold, self._answer, reading)
+            cost_nano = max(cost_nano, reported.cost_nano)
         return Outcome(
             certainty=Certainty.ESTIMATED,
-            cost_nano=self._estimate_nano(),
-            service_tier=meter.service_tier or self._exchange.tier,
-            reason="stream_broken",
+            cost_nano=cost_nano,
+            service_tier=meter.service_tier or self._exchange.bound.tier,
+            reason="usage_not_reported" if meter.done else "stream_broken",
             **facts_of(self._exchange, self._answer),
         )
+
+    def _safe_estimate_nano(self) -> int:
+        """The estimate, or the hold: whatever a provider sent, the hold must be settled."""
+        try:
+            return self._estimate_nano()
+        except Exception:
+            _log.exception("stream.not_estimated", request_id=self._exchange.request_id)
+            return self._hold.amount_nano
 
     def _estimate_nano(self) -> int:
         """An upper bound of what was billed, from what arrived; the hold where that hides some."""

@@ -11,16 +11,41 @@ from gevent import monkey
 if __name__ == "__main__":
     monkey.patch_all()
 
+import logging
 import os
 import sys
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from prometheus_client import multiprocess
 
 from gateway.app import create_app, services_of, start_background
-from gateway.logs import set_up_logs
+from gateway.logs import redact, set_up_logs
 from gateway.settings import Settings, load_settings
+
+
+class _Redacted(logging.Formatter):
+    """Another formatter, without the secrets in what it writes."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole text, traceback included."""
+        return redact(self._inner.format(record))
+
+
+class RedactedLog(Logger):  # type: ignore[misc]
+    """gunicorn's own log. It quotes what it cannot parse, and that can be a key."""
+
+    def setup(self, cfg: Any) -> None:
+        """As gunicorn does it, and redacted."""
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            for sink in log.handlers:
+                sink.setFormatter(_Redacted(sink.formatter or logging.Formatter()))
 
 
 class GatewayServer(BaseApplication):  # type: ignore[misc]
@@ -32,32 +57,36 @@ class GatewayServer(BaseApplication):  # type: ignore[misc]
 
     def load_config(self) -> None:
         """gunicorn's settings."""
-        settings = self._settings
-        options: dict[str, Any] = {
-            "bind": f"{settings.host}:{settings.port}",
-            "workers": settings.workers,
-            "worker_class": "gateway.green_worker.GreenWorker",
-            "worker_connections": settings.worker_connections,
-            # Loaded once before the fork: vocabularies and code are shared by all workers.
-            "preload_app": True,
-            "timeout": 60,
-            "graceful_timeout": settings.graceful_seconds,
-            "keepalive": 75,
-            "backlog": 4096,
-            "control_socket_disable": True,
-            "proc_name": "faregate",
-            "loglevel": "warning",
-            "post_worker_init": _start_worker,
-            "worker_exit": _stop_worker,
-            "child_exit": _forget_worker,
-            "when_ready": _announce,
-        }
-        for name, value in options.items():
+        for name, value in gunicorn_options(self._settings).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
         """The WSGI application, called once, before the fork."""
         return create_app(self._settings)
+
+
+def gunicorn_options(settings: Settings) -> dict[str, Any]:
+    """gunicorn's settings by name, for either way to start it."""
+    return {
+        "bind": f"{settings.host}:{settings.port}",
+        "workers": settings.workers,
+        "worker_class": "gateway.green_worker.GreenWorker",
+        "worker_connections": settings.worker_connections,
+        # Loaded once before the fork: vocabularies and code are shared by all workers.
+        "preload_app": True,
+        "timeout": 60,
+        "graceful_timeout": settings.graceful_seconds,
+        "keepalive": 75,
+        "backlog": 4096,
+        "control_socket_disable": True,
+        "proc_name": "faregate",
+        "loglevel": "warning",
+        "logger_class": RedactedLog,
+        "post_worker_init": _start_worker,
+        "worker_exit": _stop_worker,
+        "child_exit": _forget_worker,
+        "when_ready": _announce,
+    }
 
 
 def _start_worker(worker: Any) -> None:

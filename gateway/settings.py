@@ -106,6 +106,12 @@ class Settings(BaseSettings):
         le=3600,
         description="How long a stopping worker waits for requests in flight to finish and settle.",
     )
+    client_timeout_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        le=3600,
+        description="How long a client may neither send nor read while its request is served.",
+    )
     body_bytes_max: int = Field(
         default=32 * 1024 * 1024,
         ge=1024,

@@ -96,6 +96,15 @@ class Directory:
         with self._engine.connect() as connection:
             return policy_version(connection)
 
+    def overtake(self, version: int) -> None:
+        """Move the policy version past ``version``."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(deployment)
+                .where(deployment.c.name == "policy_version", deployment.c.value <= version)
+                .values(value=version + 1)
+            )
+
     # Teams
 
     def create_team(self, name: str) -> int:

@@ -47,18 +47,25 @@ class HoldKeeper:
     def reserve(self, wish: HoldRequest) -> Hold:
         """Place a hold and own it. Raises as ``RedisBudgets.reserve`` does.
 
-        Where Redis did not answer, a hold may exist all the same; it is released as soon as
-        Redis is back.
+        Where Redis did not answer, or the caller was stopped while it waited, a hold may exist
+        all the same; it is owned until it is released.
         """
         self._owned.add(wish.request_id)
         try:
             return self._budgets.reserve(wish)
         except StoreDown:
-            self._later(wish.request_id, lambda: self._budgets.release_unsure(wish))
+            self._release_later(wish)
             raise
-        except BaseException:
+        except Exception:
             self._owned.discard(wish.request_id)
             raise
+        except BaseException:
+            # A greenlet that was stopped: what it had sent takes effect without it.
+            self._release_later(wish)
+            raise
+
+    def _release_later(self, wish: HoldRequest) -> None:
+        self._later(wish.request_id, lambda: self._budgets.release_unsure(wish))
 
     def settle(
         self, hold: Hold, cost_nano: int, tokens: int, output_tokens: int, result: bytes
@@ -83,6 +90,8 @@ class HoldKeeper:
         except Exception:
             self._give_up(hold.request_id)
             return None
+        if resolution.outcome == "unheld":
+            _log.error("hold.lost_by_redis", request_id=hold.request_id)
         self._owned.discard(hold.request_id)
         return resolution
 
@@ -101,11 +110,15 @@ class HoldKeeper:
         while True:
             gevent.sleep(self._renew_seconds)
             owned = list(self._owned)
-            try:
-                for start in range(0, len(owned), _RENEW_BATCH):
+            for start in range(0, len(owned), _RENEW_BATCH):
+                try:
                     self._budgets.renew(owned[start : start + _RENEW_BATCH])
-            except StoreDown as error:
-                _log.warning("hold.renew_failed", holds=len(owned), reason=str(error))
+                except StoreDown as error:
+                    _log.warning("hold.renew_failed", holds=len(owned), reason=str(error))
+                    break
+                except Exception:
+                    # Whatever it is, the other leases run on.
+                    _log.exception("hold.renew_failed", holds=len(owned))
 
     def resolve_backlog(self) -> None:
         """Resolve what waits for Redis, for ever; run it as a greenlet."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
+import gevent
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -15,11 +17,14 @@ from prometheus_client import (
     multiprocess,
 )
 
+from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.core.outcomes import Outcome
 
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
+WATCH_SECONDS = 1.0
+"""How often a process says how many holds it has; a scrape may be answered by any of them."""
 
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
 _Counters = tuple[Counter, Counter, Counter, Counter]
 
@@ -38,7 +43,7 @@ class Metrics:
         )
         self._refusals = Counter(
             "faregate_refusals",
-            "Requests refused before they were forwarded.",
+            "Requests that the gateway itself answered with an error, by the error's code.",
             ("reason",),
             registry=registry,
         )
@@ -62,35 +67,30 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.holds = Gauge(
-            "faregate_holds_in_flight",
-            "Holds owned by gateway processes.",
-            multiprocess_mode="livesum",
-            registry=registry,
+        self._holds = self._gauge(
+            "faregate_holds_in_flight", "Holds owned by gateway processes.", "livesum"
         )
-        self.unresolved = Gauge(
-            "faregate_resolutions_waiting",
-            "Settles and releases that wait for Redis.",
-            multiprocess_mode="livesum",
-            registry=registry,
+        self._unresolved = self._gauge(
+            "faregate_resolutions_waiting", "Settles and releases that wait for Redis.", "livesum"
         )
-        self.streams = Gauge(
-            "faregate_streams_open",
-            "Streams being passed on or read on.",
-            multiprocess_mode="livesum",
-            registry=registry,
+        self.streams = self._gauge(
+            "faregate_streams_open", "Streams being passed on or read on.", "livesum"
         )
-        self.backlog = Gauge(
+        # One number for all processes, set by whichever serves the scrape.
+        self.backlog = self._gauge(
             "faregate_events_waiting",
             "Usage events in Redis that SQL does not have yet.",
-            multiprocess_mode="max",
-            registry=registry,
+            "mostrecent",
         )
         self._draining = 0
         self._known: dict[tuple[str, str, int, str], _Counters] = {}
 
+    def _gauge(self, name: str, meaning: str, mode: Literal["livesum", "mostrecent"]) -> Gauge:
+        return Gauge(name, meaning, multiprocess_mode=mode, registry=self._registry)
+
     def settled(self, endpoint: str, model: str, outcome: Outcome) -> None:
-        """Count a forwarded request."""
+        """Count a forwarded request under ``model``, the name of its price: what clients write
+        can be anything, and every label is kept for ever."""
         requests, cost, tokens_in, tokens_out = self._counters(
             endpoint, model, outcome.status, outcome.certainty.value
         )
@@ -115,8 +115,15 @@ class Metrics:
         return found
 
     def refused(self, reason: str) -> None:
-        """Count a refusal."""
+        """Count an error that the gateway answered; ``reason`` is one of the gateway's codes."""
         self._refusals.labels(reason).inc()
+
+    def watch(self, keeper: HoldKeeper) -> None:
+        """Report the holds of this process for ever; run it as a greenlet."""
+        while True:
+            self._holds.set(keeper.in_flight)
+            self._unresolved.set(keeper.unresolved)
+            gevent.sleep(WATCH_SECONDS)
 
     def draining(self) -> int:
         """Streams that this process reads on for their usage alone."""

@@ -130,7 +130,8 @@ class RedisBudgets:
         A second settle changes nothing. Raises StoreDown.
         """
         keys = [*self._hold_keys(hold), self.keys.need(hold.client_id, hold.model)]
-        args = [hold.request_id, cost_nano, tokens, output_tokens, result]
+        placed = (hold.placed_on, hold.context, hold.reserved_at_ms, hold.amount_nano)
+        args = [hold.request_id, cost_nano, tokens, output_tokens, result, *placed]
         reply = self._run(self._settle, self._with_events(keys, hold), args)
         return _resolution(reply)
 
@@ -207,6 +208,8 @@ class RedisBudgets:
             int(fields[b"at"]),
             -1,
             RateState(),
+            fields[b"budgets"].decode(),
+            fields[b"context"],
         )
 
     def publish(self, version: int) -> int:
@@ -295,7 +298,7 @@ class RedisBudgets:
         return keys, args
 
     def _hold(self, wish: HoldRequest, windows: Sequence[Window], reply: Sequence[Any]) -> Hold:
-        granted, amount, at_ms, left, *rates = (int(value) for value in reply[1:])
+        granted, amount, at_ms, left, *rates = (int(value) for value in reply[1:-1])
         return Hold(
             wish.request_id,
             wish.client.id,
@@ -306,6 +309,8 @@ class RedisBudgets:
             at_ms,
             left,
             RateState(*rates),
+            reply[-1].decode(),
+            wish.context,
         )
 
     def _refuse(self, wish: HoldRequest, windows: Sequence[Window], reply: Sequence[Any]) -> None:

@@ -34,6 +34,8 @@ class RedisPipeline:
         self._timeout = timeout_seconds
         self._link: _Link | None = None
         self._opening = BoundedSemaphore(1)
+        self._attempts = 0
+        self._failure: Exception = redis.ConnectionError("never connected")
 
     def execute_command(self, *args: Any) -> Any:
         """Run one command and wait for its reply."""
@@ -48,9 +50,20 @@ class RedisPipeline:
             self._link.fail(redis.ConnectionError("closed"))
 
     def _open(self) -> _Link:
+        attempts = self._attempts
         with self._opening:
-            if self._link is None or self._link.broken is not None:
+            link = self._link
+            if link is not None and link.broken is None:
+                return link
+            if self._attempts != attempts:
+                # Who waited for an attempt shares its end, instead of waiting for one more.
+                raise self._failure
+            self._attempts += 1
+            try:
                 self._link = _Link(self._pool, self._timeout)
+            except (redis.RedisError, OSError) as error:
+                self._failure = _connection_error(error)
+                raise self._failure from error
             return self._link
 
 

@@ -191,6 +191,7 @@ usage_records = Table(
     Column("budget_windows", Text, nullable=False),
     Column("upstream_id", String(256)),
     Column("duration_ms", BigInteger),
+    Column("reason", String(32)),
     PrimaryKeyConstraint("request_id", "kind", "held_at"),
     Index("ix_usage_records_held_at", "held_at"),
     Index("ix_usage_records_client_id_held_at", "client_id", "held_at"),

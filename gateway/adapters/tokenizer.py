@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import re
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -209,4 +210,9 @@ def _count_segment(encoding: tiktoken.Encoding, text: str) -> int:
 
 def _byte_count(text: str) -> int:
     """The UTF-8 bytes of ``text``: no token is shorter than a byte."""
-    return len(text.encode("utf-8", "surrogatepass"))
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size == len(text):
+        return size
+    # Some tokenizers normalise first, which can make a text longer: U+FDFA becomes 18 letters.
+    normal = unicodedata.normalize("NFKC", text)
+    return max(size, len(normal.encode("utf-8", "surrogatepass")))

@@ -143,6 +143,8 @@ class Answer:
         )
         if self._decoder is None and encoding != "identity":
             wire.abandon()
+            if self.status >= 400:
+                return
             raise AnswerLost(f"the provider answered in an encoding that was not asked: {encoding}")
 
     def header(self, name: str) -> str | None:

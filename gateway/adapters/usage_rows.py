@@ -99,12 +99,17 @@ def _add_hourly(connection: Connection, events: Iterable[UsageEvent]) -> None:
         hour = row["held_at"].replace(minute=0, second=0, microsecond=0)
         key = (hour, *(row[name] for name in _HOURLY_KEY[1:]))
         cell = sums.setdefault(key, dict.fromkeys(_SUMS, 0))
-        # A correction changes the cost of a request that is counted already.
-        first = row["kind"] == "request"
-        cell["requests"] += 1 if first else 0
-        cell["failures"] += 1 if first and row["status"] >= 400 else 0
         for name in _SUMS[2:]:
             cell[name] += row[name]
+        if row["kind"] == "request":
+            cell["requests"] += 1
+            cell["failures"] += 1 if row["status"] >= 400 else 0
+        else:
+            # The request is counted already, with its whole hold as unknown: the cost moves
+            # from there to what it is now known to be.
+            guessed = sums.setdefault((*key[:-1], "unknown"), dict.fromkeys(_SUMS, 0))
+            guessed["cost_nano"] -= row["hold_nano"]
+            cell["cost_nano"] += row["hold_nano"]
     _upsert(
         connection,
         hourly_usage,

@@ -15,7 +15,8 @@ from gateway.adapters.migrations import check_schema
 from gateway.app import open_budgets
 from gateway.core.money import display_usd
 from gateway.settings import load_settings
-from gateway.workers.audit import AuditReport, run_audit
+from gateway.workers.audit import run_audit
+from gateway.workers.audit_report import AuditReport
 
 DIFFERENCES_SHOWN = 20
 

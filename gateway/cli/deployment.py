@@ -69,9 +69,24 @@ class Deployment:
         # Read again: another change may have been made and announced in between.
         if in_force > self.directory.version():
             note(
-                f"Redis is at policy version {in_force}, ahead of the database's {version}:"
-                " was an older backup restored? Run `faregate doctor`."
+                f"Redis is at policy version {in_force}, ahead of the database's {version}: the"
+                " database is an older copy. Nothing is admitted until `faregate init` has run."
             )
+
+    def overtake(self) -> None:
+        """Bring the policy version past the one in Redis, where SQL is behind it.
+
+        That is so when SQL was restored from a backup: gateways would wait for a version that
+        never comes.
+        """
+        try:
+            with self.redis_budgets() as budgets:
+                in_force = budgets.policy_version()
+        except (StoreNotRunning, StoreDown):
+            return
+        if in_force is not None and in_force > self.directory.version():
+            self.directory.overtake(in_force)
+            note(f"The policy version was moved past {in_force}, which Redis has.")
 
 
 def open_deployment() -> Deployment:

@@ -11,16 +11,19 @@ from time import time
 
 import click
 import openai
+import redis
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.database import DatabaseError, first_line, open_engine
+from gateway.adapters.directory import Directory
 from gateway.adapters.migrations import check_schema
 from gateway.adapters.policy_loader import load_policy
-from gateway.adapters.redis_budgets import connect
+from gateway.adapters.redis_budgets import RedisBudgets, StoreDown, connect
 from gateway.adapters.redis_folder import EmbeddedRedisError, find_server_binary
+from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.stores import StoreNotRunning, redis_url_of
 from gateway.adapters.tokenizer import Tokenizer, VocabularyError
 from gateway.adapters.upstream import Upstream
@@ -129,6 +132,9 @@ def _redis(settings: Settings) -> Finding:
         return Finding("redis", "ok", f"embedded, starts with `faregate serve` ({binary.name})")
     except (RedisError, ValueError) as error:
         return Finding("redis", "fail", redact(first_line(error)), "Set FAREGATE_REDIS_URL.")
+    behind = _behind(settings, client)
+    if behind is not None:
+        return behind
     skew = abs(time() - (seconds + micros / 1e6))
     version = info.get("valkey_version") or info.get("redis_version")
     if skew > CLOCK_SKEW_SECONDS_MAX:
@@ -136,6 +142,22 @@ def _redis(settings: Settings) -> Finding:
             "redis", "warn", f"{version}, its clock differs by {skew:.0f} s", "Run NTP on both."
         )
     return Finding("redis", "ok", f"version {version}")
+
+
+def _behind(settings: Settings, client: redis.Redis) -> Finding | None:
+    """SQL restored from a backup is behind the policy version that Redis has."""
+    keys = RedisKeys(settings.redis_prefix)
+    try:
+        in_force = RedisBudgets(client, keys, settings.hold_lease_seconds).policy_version()
+        version = Directory(open_engine(settings.sql_url, pooled=False)).version()
+    except (StoreDown, SQLAlchemyError):
+        return None  # another check says so
+    if in_force is None:
+        return Finding("redis", "fail", "it has lost its counters", "Start `faregate recorder`.")
+    if in_force > version:
+        found = f"policy version {in_force}, the database has {version}: an older copy"
+        return Finding("redis", "fail", found, "Run `faregate init`.")
+    return None
 
 
 def _durability(settings: Settings) -> Finding:

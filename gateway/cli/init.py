@@ -29,6 +29,7 @@ def command(organization: str | None, as_json: bool) -> None:
     named = deployment.directory.initialise(organization or "Default organization")
     found = price_list_from_genai()
     synced = sync_prices(engine, found.rows)
+    deployment.overtake()
     deployment.announce(first=not has_records(engine))
     if organization is not None and named != organization:
         note(f"The organization is named {named!r} already; --organization changes nothing.")

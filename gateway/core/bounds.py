@@ -6,12 +6,13 @@ enforced by writing the granted maximum into the forwarded request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from typing import Any
 
 from gateway.core.catalog import ModelFacts
+from gateway.core.chat_fields import refuse_unbounded
 from gateway.core.errors import BadRequest, ModelUnpriced
 from gateway.core.money import divide_up
 from gateway.core.policy import Client
@@ -21,6 +22,8 @@ from gateway.core.tokens import PromptBound
 CHOICES_MAX = 128
 OUTPUT_TOKENS_MAX = 10_000_000
 BOUND_NANO_MAX = 2**53 - 1
+UNKNOWN_INPUT_TOKENS = 4
+"""Framing of an embedding's input by a tokenizer that is not known: BERT's adds two."""
 
 _INPUT_METERS = (
     Meter.INPUT,
@@ -55,6 +58,8 @@ class Bound:
     """Per choice: a budget that affords fewer refuses."""
     limit_field: str | None = None
     """The request field that carries the granted maximum; None where there is no output."""
+    tier: str = STANDARD_TIER
+    """The service tier that an answer which names none is billed at."""
     tier_to_write: str | None = None
     web_search_calls: int = 0
     """Searches that the fixed part pays for; providers bill them without reporting them."""
@@ -83,6 +88,7 @@ def bound_chat(
     rules: BoundRules,
 ) -> Bound:
     """The bound of a chat completion. Raises BadRequest or ModelUnpriced where none exists."""
+    refuse_unbounded(body)
     tiers = _tiers(body, price, rules)
     choices = _integer(body, "n", 1, CHOICES_MAX) or 1
     searches = 1 if _searches_web(body) else 0
@@ -109,14 +115,18 @@ def bound_chat(
         wanted_output_tokens=wanted,
         floor_output_tokens=floor,
         limit_field=field,
-        tier_to_write=_tier_to_write(body, price, rules),
+        tier=tiers[0],
+        tier_to_write=_tier_to_write(body, price, tiers[0], rules),
         web_search_calls=searches * choices,
     )
     return _checked(bound)
 
 
-def bound_embedding(price: Price, tokens: int) -> Bound:
-    """The bound of an embedding request whose inputs have at most ``tokens`` tokens."""
+def bound_embedding(price: Price, counts: Sequence[int], facts: ModelFacts) -> Bound:
+    """The bound of an embedding request whose inputs have at most ``counts`` tokens each."""
+    tokens = sum(counts)
+    if not facts.tokenizer_known:
+        tokens += UNKNOWN_INPUT_TOKENS * len(counts)
     try:
         rate = price.rate(STANDARD_TIER, Meter.INPUT)
     except Unpriced as error:
@@ -133,6 +143,9 @@ def rewritten_chat(body: Mapping[str, Any], bound: Bound, granted: int) -> dict[
     """The request to forward: the granted maximum, the tier held for, and stream usage asked."""
     forwarded = dict(body)
     if bound.limit_field is not None:
+        # The one field that the provider is known to obey, and no other beside it.
+        for field in ("max_completion_tokens", "max_tokens"):
+            forwarded.pop(field, None)
         forwarded[bound.limit_field] = granted
     if bound.tier_to_write is not None:
         forwarded["service_tier"] = bound.tier_to_write
@@ -191,19 +204,19 @@ def _tiers(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[st
     return tuple(dict.fromkeys((named, STANDARD_TIER)))
 
 
-def _tier_to_write(body: Mapping[str, Any], price: Price, rules: BoundRules) -> str | None:
-    """``default`` where an unnamed tier could be billed at a dearer one than was held for."""
+def _tier_to_write(
+    body: Mapping[str, Any], price: Price, tier: str, rules: BoundRules
+) -> str | None:
+    """The tier that is held for, where the provider could choose a dearer one by itself."""
     if body.get("service_tier") not in (None, "auto"):
         return None
-    others = [tier for tier in price.tiers if tier not in (STANDARD_TIER, "batch")]
-    if not others:
-        return None
-    named = rules.auto_service_tier
-    return named if named in price.tiers else STANDARD_TIER
+    others = [name for name in price.tiers if name not in (STANDARD_TIER, "batch")]
+    return tier if others or rules.auto_service_tier != STANDARD_TIER else None
 
 
 def _context_window(price: Price, facts: ModelFacts, hidden: Iterable[str]) -> int:
-    window = price.context_window or facts.context_window
+    known = [window for window in (price.context_window, facts.context_window) if window]
+    window = max(known, default=None)
     if window is None:
         raise BadRequest(
             f"This request has input that cannot be counted beforehand ({', '.join(hidden)}), and"
@@ -275,11 +288,14 @@ def _output_tokens(
         )
     floor = client.output_floor_tokens or rules.output_floor_tokens
     asked = new if new is not None else old
+    field = rules.output_limit_field
     if asked is not None:
-        field = "max_completion_tokens" if new is not None else "max_tokens"
+        if old is not None:
+            field = "max_tokens"
         return asked, min(floor, asked) if client.clamp_output else asked, field
-    window = price.context_window or facts.context_window
-    most = facts.output_tokens_max or price.output_tokens_max or window
+    known = [window for window in (price.context_window, facts.context_window) if window]
+    window = min(known, default=None)
+    most = price.output_tokens_max or facts.output_tokens_max or window
     wanted = min((n for n in (client.default_output_tokens, most) if n), default=None)
     if wanted is None:
         raise BadRequest(
@@ -291,4 +307,4 @@ def _output_tokens(
         # Older models refuse a maximum that does not fit beside the prompt. Not below the
         # floor: the prompt is counted from above, and the provider knows whether it fits.
         wanted = min(wanted, max(window - prompt_tokens, floor))
-    return wanted, min(floor, wanted), rules.output_limit_field
+    return wanted, min(floor, wanted), field

@@ -181,7 +181,8 @@ def _lookup(model: str) -> ModelFacts:
             return replace(base, name=name)
     return ModelFacts(
         name,
-        reasoning=_REASONING_FAMILY.match(name) is not None,
+        # What is not known to answer without reasoning may hide tokens that are billed.
+        reasoning=True,
         tokenizer_known=_OPENAI_FAMILY.match(name) is not None,
     )
 

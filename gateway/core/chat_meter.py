@@ -55,6 +55,8 @@ class ChatStreamMeter:
     usage: Usage | None = None
     service_tier: str | None = None
     done: bool = False
+    complete: bool = False
+    """Whether the usage is of the whole answer; some providers report it as they go."""
     failed: bool = False
     kept: list[bytes] = field(default_factory=list)
     kept_bytes: int = 0
@@ -64,7 +66,7 @@ class ChatStreamMeter:
         if b'"usage"' in event or b'"error"' in event:
             return self._inspect(event)
         if DONE in event and event_data(event) == DONE:
-            self.done = True
+            self.done = self.complete = True
             return event
         self._keep(event)
         return event
@@ -85,7 +87,7 @@ class ChatStreamMeter:
                     return event if self.show_usage else before + after
         try:
             chunk = json.loads(event_data(event))
-        except ValueError:
+        except (ValueError, RecursionError):
             self._keep(event)
             return event
         if not isinstance(chunk, dict):
@@ -101,6 +103,7 @@ class ChatStreamMeter:
             self.service_tier = reading.service_tier
         if reading.usage is not None:
             self.usage = reading.usage
+            self.complete = not chunk.get("choices")
         if "usage" not in chunk or self.show_usage:
             self._keep(event)
             return event
@@ -118,7 +121,7 @@ class ChatStreamMeter:
         for event in self.kept:
             try:
                 chunk = json.loads(event_data(event) or b"null")
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             for key, text in _generated(chunk):
                 texts.setdefault(key, []).append(text)

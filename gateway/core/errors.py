@@ -11,6 +11,7 @@ Raise anywhere, render once (``web/errors.py``)::
     |   +-- ModelNotFound     404 model_not_found
     |   +-- UnknownEndpoint   404 unknown_endpoint
     +-- MethodNotAllowed      405 method_not_supported
+    +-- RequestTimeout        408 request_timeout
     +-- BodyTooLarge          413 request_too_large
     +-- UnsupportedEncoding   415 unsupported_content_encoding
     +-- OverBudget            429 insufficient_quota
@@ -121,6 +122,14 @@ class MethodNotAllowed(ApiError):
     status = 405
     type = "invalid_request_error"
     code = "method_not_supported"
+
+
+class RequestTimeout(ApiError):
+    """The client stopped sending its request; nothing was forwarded."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
 
 
 class BodyTooLarge(ApiError):

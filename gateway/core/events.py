@@ -131,7 +131,7 @@ def _who(context: Mapping[str, Any]) -> dict[str, Any]:
 def _end(
     text: Mapping[str, str], context: Mapping[str, Any], result: Mapping[str, Any]
 ) -> dict[str, Any]:
-    upstream_id = result.get("upstream_id")
+    upstream_id, reason = result.get("upstream_id"), result.get("reason")
     return {
         "service_tier": _text(result.get("tier") or context["tier"], 32),
         "status": _integer(result["status"]),
@@ -142,4 +142,5 @@ def _end(
         "cost_lines": json.dumps(result.get("lines", []), separators=(",", ":")),
         "upstream_id": None if upstream_id is None else _text(upstream_id, 256),
         "duration_ms": _optional(result.get("duration_ms")),
+        "reason": None if reason is None else _text(reason, 32),
     }

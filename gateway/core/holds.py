@@ -48,6 +48,9 @@ class Hold:
     reserved_at_ms: int
     left_nano: int
     rates: RateState
+    placed_on: str = ""
+    """The budgets as the hold keeps them in Redis, should Redis lose it."""
+    context: bytes = b"{}"
 
 
 class Refused(Exception):
@@ -92,7 +95,11 @@ class HoldClosed(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """How a settle or release ended: ``settled``, ``corrected``, ``released``, ``already``."""
+    """How a settle or release ended.
+
+    ``settled``, ``released``; ``corrected`` where the hold had expired; ``unheld`` where Redis
+    had lost it, and it was charged all the same; ``already`` where it had ended before.
+    """
 
     outcome: str
     left_nano: int = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
@@ -45,7 +46,11 @@ class Outcome:
             value = getattr(self, name)
             if value is not None:
                 fields[name] = value
-        return orjson.dumps(fields)
+        try:
+            return orjson.dumps(fields)
+        except TypeError:
+            # The provider named a tier that is no valid Unicode; escaped, anything passes.
+            return json.dumps(fields).encode()
 
     @property
     def tokens(self) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.catalog import ModelFacts
+from gateway.core.chat_fields import KNOWN
 from gateway.core.definitions import compact_json, definition_tokens
 from gateway.core.errors import BadRequest
 from gateway.core.images import size_of
@@ -92,6 +93,8 @@ def count_chat_prompt(body: Mapping[str, Any], facts: ModelFacts, count: Count) 
     options = body.get("web_search_options")
     if options:
         tally.tokens += count(compact_json(options, "web_search_options")) + CHOICE_TOKENS
+    for name in body.keys() - KNOWN:
+        tally.tokens += count(compact_json(body[name], name))
     if not facts.tokenizer_known:
         # Nor is the chat template known; some write a system message of their own.
         tally.tokens += UNKNOWN_TEMPLATE_TOKENS + UNKNOWN_MESSAGE_TOKENS * len(body["messages"])

@@ -12,7 +12,7 @@ from gateway.core.usage import Usage
 from gateway.demo.real_model import CountersUnreadable, read_counters
 from gateway.demo.watch import Scene
 from gateway.simulator.truth import read_truth
-from gateway.workers.audit import Charge
+from gateway.workers.audit_report import Charge
 
 
 def simulated_charges(truth_log: Path) -> list[Charge]:

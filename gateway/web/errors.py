@@ -9,12 +9,14 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from gateway.core import errors
 from gateway.core.errors import ApiError
+from gateway.web.current import services
 
 _log = structlog.get_logger(__name__)
 
 
-def render(error: ApiError) -> Response:
-    """The response of one error."""
+def _render(error: ApiError) -> Response:
+    """The response of one error, counted by its code."""
+    services().gate.metrics.refused(error.code or error.type)
     body = orjson.dumps(error.envelope())
     made = Response(body, status=error.status, content_type="application/json")
     made.headers.extend(error.headers)
@@ -26,17 +28,17 @@ def install(app: Flask, body_bytes_max: int) -> None:
 
     @app.errorhandler(ApiError)
     def _api_error(error: ApiError) -> Response:
-        return render(error)
+        return _render(error)
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
-        return render(_as_api_error(error, body_bytes_max))
+        return _render(_as_api_error(error, body_bytes_max))
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         # The details are for the log: a client must not see what is inside.
         _log.exception("request.failed", path=request.path, error=type(error).__name__)
-        return render(ApiError("The gateway failed to serve this request; its log says why."))
+        return _render(ApiError("The gateway failed to serve this request; its log says why."))
 
 
 def _as_api_error(error: HTTPException, body_bytes_max: int) -> ApiError:

@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import g, request
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
 
-from gateway.core.errors import BadRequest, UnsupportedEncoding
+from gateway.core.errors import BadRequest, RequestTimeout, UnsupportedEncoding
 from gateway.core.strict_json import parse_object
 from gateway.settings import Settings
 
@@ -15,7 +16,7 @@ from gateway.settings import Settings
 def json_object(settings: Settings) -> tuple[dict[str, Any], int]:
     """The parsed body and its size in bytes; the same object at every call of a request.
 
-    Raises BadRequest, UnsupportedEncoding, or Werkzeug's 413.
+    Raises BadRequest, RequestTimeout, UnsupportedEncoding, or Werkzeug's 413.
     """
     if "json_object" not in g:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -23,13 +24,13 @@ def json_object(settings: Settings) -> tuple[dict[str, Any], int]:
         media = request.mimetype
         if media and media != "application/json":
             raise BadRequest(f"Send Content-Type: application/json, not {media[:80]}.")
-        raw = _read()
+        raw = _read(settings.client_timeout_seconds)
         g.json_object = parse_object(raw, settings.json_depth_max), len(raw)
     found: tuple[dict[str, Any], int] = g.json_object
     return found
 
 
-def _read() -> bytes:
+def _read(patience_seconds: float) -> bytes:
     """The whole body, or an error: what was cut short or cut off is never taken for whole."""
     try:
         raw = request.get_data(cache=False)
@@ -39,6 +40,14 @@ def _read() -> bytes:
             request.stream.read(1)
     except ParseException as error:
         raise BadRequest(f"The request body is not framed as HTTP says: {error}.") from None
+    except ClientDisconnected as error:
+        # Werkzeug takes every failure to read for this one; the server's timeout is behind it.
+        if isinstance(error.__context__, TimeoutError):
+            raise RequestTimeout(
+                f"No byte of the request body came for {patience_seconds:g} seconds, the limit"
+                " here (FAREGATE_CLIENT_TIMEOUT_SECONDS)."
+            ) from None
+        raise
     if request.content_length is not None and len(raw) < request.content_length:
         raise BadRequest(
             f"The request body ended after {len(raw)} of the {request.content_length} bytes that"
@@ -79,5 +88,14 @@ _NEVER = frozenset(
         "keep-alive",
         "proxy-authorization",
         "trailer",
+        "expect",
+        # Who calls is nothing to the provider, and the key it takes is the deployment's.
+        "api-key",
+        "x-api-key",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
     )
 )

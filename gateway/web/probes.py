@@ -57,11 +57,9 @@ def _ask(engine: Engine) -> int:
 def metrics() -> Response:
     """Prometheus' text format, summed over worker processes."""
     at = services()
-    gate = at.gate
-    gate.metrics.holds.set(gate.keeper.in_flight)
-    gate.metrics.unresolved.set(gate.keeper.unresolved)
+    found = at.gate.metrics
     try:
-        gate.metrics.backlog.set(at.budgets.events_waiting())
+        found.backlog.set(at.budgets.events_waiting())
     except (StoreDown, RedisError):
         _log.warning("metrics.redis_unreachable")
-    return Response(gate.metrics.expose(), content_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(found.expose(), content_type="text/plain; version=0.0.4; charset=utf-8")

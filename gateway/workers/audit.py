@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, text
 
-from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.tables import budget_windows, hourly_usage, usage_records
 from gateway.adapters.tables import budgets as budgets_table
 from gateway.core.events import UsageEvent
 from gateway.core.money import usd_from_nano
-from gateway.core.prices import cost_of
-from gateway.core.usage import Certainty, Usage
+from gateway.core.usage import Certainty
+from gateway.workers.audit_report import AuditReport, Charge, Check
 from gateway.workers.audit_state import (
     RedisState,
     Window,
@@ -31,51 +29,12 @@ from gateway.workers.audit_state import (
     still_open,
     windows_of,
 )
+from gateway.workers.audit_truth import compare_with_truth
 
 _LOOKS_MAX = 20
 
 _CELL = ("team_id", "client_id", "key_id", "endpoint", "model", "service_tier", "certainty")
 """What the hourly sums are kept by, besides the hour."""
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What the provider says it charged for one request of ours."""
-
-    request_id: str
-    usage: Usage
-    service_tier: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One invariant: what it says, what was compared, and every difference found."""
-
-    name: str
-    says: str
-    compared: int
-    differences: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether the invariant holds."""
-        return not self.differences
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """All checks of one audit, and the totals they were made on."""
-
-    checks: tuple[Check, ...]
-    records: int
-    waiting: int
-    open_holds: int
-    cost_nano: int
-
-    @property
-    def ok(self) -> bool:
-        """Whether every invariant holds."""
-        return all(check.ok for check in self.checks)
 
 
 def run_audit(
@@ -123,7 +82,7 @@ def _look(
             _readable(state),
         ]
         if truth is not None:
-            checks.append(_truth(connection, rows, waiting, truth))
+            checks.append(compare_with_truth(connection, rows, waiting, truth))
     return AuditReport(
         tuple(checks),
         len(rows),
@@ -289,12 +248,20 @@ def _rollups(connection: Connection, rows: Sequence[Any]) -> Check:
         for row in connection.execute(select(h.hour, *(h[name] for name in _CELL), *sums))
     }
     expected: dict[tuple[Any, ...], tuple[int, ...]] = {}
+
+    def add(cell: tuple[Any, ...], *added: int) -> None:
+        before = expected.get(cell, (0, 0, 0, 0))
+        expected[cell] = tuple(a + b for a, b in zip(before, added, strict=True))
+
     for row in rows:
         hour = row.held_at.replace(minute=0, second=0, microsecond=0)
         cell = (hour, *(getattr(row, name) for name in _CELL))
-        added = (row.cost_nano, row.kind == "request", row.input_tokens, row.output_tokens)
-        before = expected.get(cell, (0, 0, 0, 0))
-        expected[cell] = tuple(a + b for a, b in zip(before, added, strict=True))
+        if row.kind == "request":
+            add(cell, row.cost_nano, 1, row.input_tokens, row.output_tokens)
+        else:
+            # A correction moves the hold that was charged as unknown to what it is known to be.
+            add((*cell[:-1], Certainty.UNKNOWN.value), -row.hold_nano, 0, 0, 0)
+            add(cell, row.hold_nano + row.cost_nano, 0, row.input_tokens, row.output_tokens)
     differences = [
         f"hour {cell[0]:%Y-%m-%d %H:00} {cell[1:]}: rollup says {stored.get(cell)}, records"
         f" {expected.get(cell)} (cost, requests, input, output)"
@@ -341,59 +308,5 @@ def _endings(rows: Sequence[Any], waiting: Iterable[UsageEvent]) -> Check:
         "one ending each",
         "every request has one record, and at most one correction",
         len(kinds),
-        tuple(differences),
-    )
-
-
-def _truth(
-    connection: Connection,
-    rows: Sequence[Any],
-    waiting: Iterable[UsageEvent],
-    truth: Sequence[Charge],
-) -> Check:
-    """Each charge of the provider is recorded once: exactly, or above and labelled."""
-    cost: dict[str, int] = defaultdict(int)
-    price_of: dict[str, int] = {}
-    certain: dict[str, str] = {}
-    recorded = [(r.request_id, r.kind, r.cost_nano, r.price_id, r.certainty) for r in rows] + [
-        (
-            e.row["request_id"],
-            e.row["kind"],
-            e.row["cost_nano"],
-            e.row["price_id"],
-            e.row["certainty"],
-        )
-        for e in waiting
-    ]
-    for request_id, kind, nano, price_id, certainty in recorded:
-        cost[request_id] += nano
-        if price_id is not None:
-            price_of[request_id] = price_id
-        if kind == "correction" or request_id not in certain:
-            certain[request_id] = certainty
-    prices = {price.id: price for price in stored_prices(connection)}
-    charged: dict[str, int] = defaultdict(int)
-    differences = []
-    for charge in truth:
-        price = prices.get(price_of.get(charge.request_id, -1))
-        if price is None:
-            differences.append(
-                f"request {charge.request_id}: charged by the provider, not recorded"
-            )
-            continue
-        tier = charge.service_tier if charge.service_tier in price.tiers else "default"
-        charged[charge.request_id] += cost_of(price, charge.usage, tier).nano
-    for request_id, nano in cost.items():
-        true = charged.get(request_id, 0)
-        exact = certain[request_id] == Certainty.EXACT
-        if (exact and nano != true) or (not exact and nano < true):
-            differences.append(
-                f"request {request_id}: recorded {nano} ({certain[request_id]}), the provider"
-                f" charged {true} nano-dollars"
-            )
-    return Check(
-        "records = provider's charges",
-        "every charge of the provider is recorded: exactly, or as a labelled upper bound",
-        len(truth),
         tuple(differences),
     )

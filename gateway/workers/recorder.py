@@ -26,8 +26,11 @@ from gateway.core.events import InvalidEvent, UsageEvent, parse_event
 
 GROUP = "recorder"
 BLOCK_MS = 500
-CLAIM_IDLE_MS = 60_000
-"""Events that another recorder took and did not finish for this long are taken over."""
+CLAIM_IDLE_MS = 15_000
+"""Events that another recorder took and did not finish for this long are taken over. Should it
+be alive after all, SQL takes each event once."""
+
+FORGET_IDLE_MS = 3_600_000
 
 RETRY_SECONDS_MAX = 5.0
 
@@ -117,6 +120,10 @@ class Recorder:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+        # Every start is a consumer of its own; those that left nothing undone are forgotten.
+        for consumer in self._redis.xinfo_consumers(self._keys.events, GROUP):
+            if not consumer["pending"] and consumer["idle"] > FORGET_IDLE_MS:
+                self._redis.xgroup_delconsumer(self._keys.events, GROUP, consumer["name"])
         self._group_made = True
 
     def _unfinished(self) -> list[Entry]:

@@ -121,6 +121,7 @@ def upgrade() -> None:
         sa.Column("budget_windows", sa.Text(), nullable=False),
         sa.Column("upstream_id", sa.String(length=256), nullable=True),
         sa.Column("duration_ms", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(length=32), nullable=True),
         sa.PrimaryKeyConstraint("request_id", "kind", "held_at", name="pk_usage_records"),
         postgresql_partition_by="RANGE (held_at)",
     )

@@ -99,7 +99,8 @@ def test_service_tiers(
 
 def test_an_automatic_tier_that_has_no_price_is_the_standard_one() -> None:
     rules = replace(RULES, auto_service_tier="priority")
-    assert bound({}, price(), rules=rules).tier_to_write is None
+    assert bound({}, price(), rules=rules).tier_to_write == "default"
+    assert bound({}, price()).tier_to_write is None
     flexible = price(default=DEFAULT, flex=FLEX)
     assert bound({}, flexible, rules=rules).tier_to_write == "default"
 
@@ -146,14 +147,14 @@ def test_a_bound_beyond_what_a_counter_holds_is_refused() -> None:
     with pytest.raises(BadRequest, match="more than Faregate can hold"):
         bound({"max_tokens": 10_000_000, "n": 2}, price(default=rates))
     with pytest.raises(BadRequest, match="more than Faregate can hold"):
-        bound_embedding(price(default={Meter.INPUT: Rate(BOUND_NANO_MAX, per=1)}), 2)
+        bound_embedding(price(default={Meter.INPUT: Rate(BOUND_NANO_MAX, per=1)}), [2], FACTS)
 
 
 def test_a_model_without_an_output_price_is_refused() -> None:
     with pytest.raises(ModelUnpriced):
         bound({}, price(default={Meter.INPUT: Rate(1)}))
     with pytest.raises(ModelUnpriced):
-        bound_embedding(price(default={Meter.OUTPUT: Rate(1)}), 1)
+        bound_embedding(price(default={Meter.OUTPUT: Rate(1)}), [1], FACTS)
 
 
 # What else can be billed
@@ -324,9 +325,9 @@ def test_an_unknown_maximum_must_be_named() -> None:
 
 def test_embeddings() -> None:
     rates = {Meter.INPUT: Rate(20_000_000, steps=((10, 40_000_000),))}
-    assert bound_embedding(price(default=rates), 10).worst_nano == 200
-    assert bound_embedding(price(default=rates), 11).worst_nano == 440
-    found = bound_embedding(price(default=rates), 0)
+    assert bound_embedding(price(default=rates), [4, 6], FACTS).worst_nano == 200
+    assert bound_embedding(price(default=rates), [11], FACTS).worst_nano == 440
+    found = bound_embedding(price(default=rates), [0], FACTS)
     assert (found.worst_nano, found.wanted_output_tokens, found.limit_field) == (0, 0, None)
 
 
@@ -375,4 +376,4 @@ def test_a_stream_is_always_asked_for_its_usage(options: Any, forwarded: dict[st
 
 def test_an_embedding_is_forwarded_as_it_is() -> None:
     sent = {"model": "m", "input": "x"}
-    assert rewritten_chat(sent, bound_embedding(price(), 1), 0) == sent
+    assert rewritten_chat(sent, bound_embedding(price(), [1], FACTS), 0) == sent

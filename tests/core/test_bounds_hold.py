@@ -124,5 +124,5 @@ def test_no_embedding_costs_more_than_its_bound(
     start = datetime(2026, 1, 1, tzinfo=UTC)
     price = Price(1, "m", (), "test", start, {"default": {Meter.INPUT: rate}})
     used = data.draw(st.integers(0, tokens))
-    bound = bound_embedding(price, tokens)
+    bound = bound_embedding(price, [tokens // 2, tokens - tokens // 2], FACTS)
     assert cost_of(price, Usage(input_tokens=used), "default").nano <= bound.worst_nano

@@ -89,7 +89,7 @@ def test_base_name(model: str, base: str) -> None:
         ("gpt-12", True),
         ("gpt-4o", False),
         ("gpt-5-chat-latest", False),
-        ("omni-moderation-latest", False),
+        ("omni-moderation-latest", True),
     ],
 )
 def test_reasoning(model: str, reasoning: bool) -> None:

@@ -265,3 +265,22 @@ def test_what_cannot_be_counted_is_said_so() -> None:
 )
 def test_odd_shapes_are_counted_without_a_crash(payload: object) -> None:
     assert counted(ChatStreamMeter(False), payload) >= OUTPUT_AHEAD_TOKENS
+
+
+# Usage that is reported on the way
+
+
+def test_usage_beside_an_answer_is_of_its_part_until_the_end() -> None:
+    meter = ChatStreamMeter(show_usage=False)
+    running = {"choices": [{"index": 0, "delta": {"content": "a"}}], "usage": USAGE}
+    meter.take(data_event(json.dumps(running).encode()))
+    assert meter.usage is not None
+    assert not meter.complete
+    meter.take(b"data: [DONE]\n\n")
+    assert meter.complete
+
+
+def test_usage_in_a_chunk_of_its_own_is_of_the_whole() -> None:
+    meter = ChatStreamMeter(show_usage=False)
+    meter.take(data_event(json.dumps({"choices": [], "usage": USAGE}).encode()))
+    assert meter.complete

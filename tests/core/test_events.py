@@ -76,6 +76,7 @@ def test_every_field_of_an_event_becomes_a_row() -> None:
         "budget_windows": "5:0:9000:10000:strict,6:1779926400000:9000:10000:soft",
         "upstream_id": "req_9",
         "duration_ms": 42,
+        "reason": "why",
         **dict.fromkeys(USAGE_COLUMNS, 0),
         "input_tokens": 10,
         "cached_input_tokens": 4,

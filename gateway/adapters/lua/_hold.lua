@@ -9,9 +9,9 @@
 --                    context   JSON: who asked for what
 --                    charged   nano-dollars charged at expiry (state expired only)
 --
--- A resolved hold leaves its id closed for a while, and nothing else: a reserve that was
--- repeated because its reply was lost may arrive after the end, and must not place a hold
--- that nobody owns.
+-- A closed hold keeps its state alone, for an hour: what comes late for it (a call whose reply
+-- was lost, a reserve that was overtaken) can tell that it ended from that it never was, and
+-- must not place a hold that nobody owns.
 --
 -- All keys share one hash tag, so every script runs on one node of a cluster.
 
@@ -23,12 +23,6 @@ end
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
-local function close_id(key, milliseconds)
-  redis.call('DEL', key)
-  redis.call('HSET', key, 'state', 'closed')
-  redis.call('PEXPIRE', key, milliseconds)
 end
 
 local function read_hold(key)
@@ -56,6 +50,12 @@ local function budgets_of(hold, first_key)
   return budgets
 end
 
+local function close_id(key)
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'state', 'closed')
+  redis.call('PEXPIRE', key, 3600000)
+end
+
 -- Adds `cost` to spent and takes each hold back (where `unhold`); returns what is left of the
 -- tightest budget that refuses, or -1 where none does.
 local function charge(budgets, first_key, cost, unhold)
@@ -68,6 +68,10 @@ local function charge(budgets, first_key, cost, unhold)
       held = redis.call('HINCRBY', key, 'held', integer(-budget.held))
     else
       held = tonumber(redis.call('HGET', key, 'held') or '0')
+    end
+    if budget.enforcement ~= 'strict' and cost > 0 and spent > budget.limit then
+      -- Budgets that may be passed say how many requests passed them.
+      redis.call('HINCRBY', key, 'passed', 1)
     end
     if budget.enforcement ~= 'soft' then
       local room = math.max(budget.limit - spent - held, 0)

@@ -4,12 +4,12 @@
 -- ARGV  1 request id   2 result JSON
 -- Returns  {released, left nano}   {already}   {mismatch}
 --
--- Where there is no such hold its id is closed for ten minutes: the reserve may still be on
--- its way (its reply was lost), and must not place a hold that nobody owns.
+-- Where there is no such hold its id is closed: the reserve may still be on its way (its reply
+-- was lost), and must not place a hold that nobody owns.
 
 local hold = read_hold(KEYS[1])
 if not hold then
-  close_id(KEYS[1], 600000)
+  close_id(KEYS[1])
   return {'already'}
 end
 if hold.state == 'closed' then return {'already'} end
@@ -20,13 +20,13 @@ local at = now_ms()
 if hold.state == 'expired' then
   local left = charge(budgets, 5, -hold.charged, false)
   emit(KEYS[4], ARGV[1], 'correction', 'released', -hold.charged, hold, ARGV[2], at)
-  close_id(KEYS[1], 60000)
+  close_id(KEYS[1])
   return {'released', left}
 end
 
 local left = charge(budgets, 5, 0, true)
 emit(KEYS[4], ARGV[1], 'request', 'released', 0, hold, ARGV[2], at)
-close_id(KEYS[1], 60000)
+close_id(KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HINCRBY', KEYS[3], 'inflight', -1)
 if hold.token_us > 0 then

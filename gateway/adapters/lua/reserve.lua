@@ -10,7 +10,8 @@
 --       13 context JSON   then for each budget: id, limit nano, enforcement, window start ms,
 --       window end ms
 -- Returns  {granted, output tokens per choice, amount nano, now ms, left nano (-1: no hard
---           budget), requests left, requests reset ms, tokens left, tokens reset ms}
+--           budget), requests left, requests reset ms, tokens left, tokens reset ms, budgets as
+--           the hold keeps them}
 --          {stale, version in Redis ('' when Redis has none)}   {window, now ms}   {closed}
 --          {budget, index from 0, spent, held, affordable output tokens, now ms}
 --          {requests | tokens | concurrent, wait ms (-1: never), left}
@@ -27,9 +28,10 @@ local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now_us / 1000)
 
-local placed = redis.call('HMGET', KEYS[3], 'state', 'granted', 'amount')
+local placed = redis.call('HMGET', KEYS[3], 'state', 'granted', 'amount', 'budgets')
 if placed[1] == 'open' then
-  return {'granted', tonumber(placed[2]), tonumber(placed[3]), now_ms, -1, -1, 0, -1, 0}
+  return {'granted', tonumber(placed[2]), tonumber(placed[3]), now_ms, -1, -1, 0, -1, 0,
+    placed[4]}
 elseif placed[1] then
   return {'closed'}
 end
@@ -141,12 +143,13 @@ for _, budget in ipairs(budgets) do
     if left < 0 or room < left then left = room end
   end
 end
+local placed_on = table.concat(written, ',')
 redis.call('HSET', KEYS[3], 'state', 'open', 'amount', integer(amount), 'granted',
-  integer(granted), 'budgets', table.concat(written, ','), 'at', integer(now_ms), 'tokens',
+  integer(granted), 'budgets', placed_on, 'at', integer(now_ms), 'tokens',
   integer(tokens), 'token_us', string.format('%.6f', token_us), 'context', ARGV[13])
 redis.call('ZADD', KEYS[2], integer(now_ms + tonumber(ARGV[3])), ARGV[2])
 redis.call('HINCRBY', KEYS[4], 'inflight', 1)
 if requests_tat then redis.call('HSET', KEYS[4], 'requests_tat', integer(requests_tat)) end
 if tokens_tat then redis.call('HSET', KEYS[4], 'tokens_tat', integer(tokens_tat)) end
 return {'granted', granted, amount, now_ms, left, requests_left, requests_reset, tokens_left,
-  tokens_reset}
+  tokens_reset, placed_on}

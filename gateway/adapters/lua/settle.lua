@@ -3,14 +3,21 @@
 -- KEYS  1 this hold   2 open holds   3 client   4 need   5 event stream   6.. budget windows
 -- ARGV  1 request id   2 cost nano   3 tokens used, prompt and output (-1: not known)
 --       4 output tokens used (-1: not known)   5 result JSON
+--       6 to 9 the hold as it was placed: budgets, context, server time ms, amount nano
 -- Returns  {settled, left nano, amount nano}   {corrected, left nano, difference nano}
---          {already}   {mismatch}
+--          {unheld, left nano, amount nano}   {already}   {mismatch}
 --
 -- A second settle changes nothing. A hold that had expired was charged at its amount: the
--- difference to the true cost is posted as a correction.
+-- difference to the true cost is posted as a correction. A hold that is not there at all,
+-- because Redis has lost it, is charged all the same: the provider has billed.
 
 local hold = read_hold(KEYS[1])
-if not hold or hold.state == 'closed' then return {'already'} end
+if hold and hold.state == 'closed' then return {'already'} end
+local lost = not hold
+if lost then
+  hold = {state = 'lost', budgets = ARGV[6], context = ARGV[7], at = ARGV[8],
+    amount = tonumber(ARGV[9]), tokens = 0, token_us = 0}
+end
 local budgets = budgets_of(hold, 6)
 if not budgets then return {'mismatch'} end
 local cost, tokens, output = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,13 +27,14 @@ if hold.state == 'expired' then
   local difference = cost - hold.charged
   local left = charge(budgets, 6, difference, false)
   emit(KEYS[5], ARGV[1], 'correction', 'settled', difference, hold, ARGV[5], at)
-  close_id(KEYS[1], 60000)
+  close_id(KEYS[1])
   return {'corrected', left, difference}
 end
 
-local left = charge(budgets, 6, cost, true)
+local left = charge(budgets, 6, cost, not lost)
 emit(KEYS[5], ARGV[1], 'request', 'settled', cost, hold, ARGV[5], at)
-close_id(KEYS[1], 60000)
+close_id(KEYS[1])
+if lost then return {'unheld', left, hold.amount} end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HINCRBY', KEYS[3], 'inflight', -1)
 if hold.token_us > 0 and tokens >= 0 then

@@ -8,7 +8,7 @@ import gevent
 from flask import Blueprint, Response
 
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
-from gateway.core.bounds import bound_chat
+from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_chat_prompt
@@ -58,5 +58,6 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
         price=price,
         facts=facts,
         streamed=bool(body.get("stream")),
+        rewrite=rewritten_chat,
         headers=forwarded_headers(settings),
     )

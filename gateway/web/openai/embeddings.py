@@ -49,7 +49,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
         endpoint="embeddings",
         model=model,
         body=body,
-        bound=bound_embedding(price, sum(counts)),
+        bound=bound_embedding(price, counts, facts),
         price=price,
         facts=facts,
         headers=forwarded_headers(at.gate.settings),

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+from flask import Flask
+from gevent.event import Event
+from structlog.testing import capture_logs
+
+import gateway.app
+from gateway.adapters.hold_keeper import HoldKeeper
+from gateway.adapters.metrics import Metrics
+from gateway.adapters.policies import Policies
+
+
+@pytest.mark.parametrize(
+    ("owner", "task", "name"),
+    [
+        (Policies, "watch", "policy_watch"),
+        (HoldKeeper, "renew_leases", "lease_renewal"),
+        (HoldKeeper, "resolve_backlog", "late_resolutions"),
+        (Metrics, "watch", "gauges"),
+    ],
+)
+def test_a_task_that_fails_is_logged_and_goes_on(
+    make_app: Callable[[], Flask],
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    task: str,
+    name: str,
+) -> None:
+    runs, ran_again = [], Event()
+
+    def fail_once(*_: Any) -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ValueError("a bug")
+        ran_again.set()
+        gevent.sleep(1e6)
+
+    started: list[gevent.Greenlet[Any, Any]] = []
+
+    def spawn(*args: Any) -> None:
+        started.append(gevent.Greenlet.spawn(*args))
+
+    monkeypatch.setattr(owner, task, fail_once)
+    monkeypatch.setattr(gateway.app, "_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(gevent, "spawn", spawn)
+    app = make_app()
+    with capture_logs() as logs:
+        gateway.app.start_background(app)
+        assert ran_again.wait(10)
+    gevent.killall(started)
+    assert len(started) == 4
+    (failed,) = [log for log in logs if log["event"] == "background.failed"]
+    assert failed["task"] == name
+    assert failed["exc_info"]

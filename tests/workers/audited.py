@@ -1,0 +1,90 @@
+"""A deployment with a past, to be audited."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from gateway.adapters.directory import Directory
+from gateway.adapters.price_rows import override_price
+from gateway.adapters.redis_budgets import connect
+from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind
+from gateway.core.prices import Meter, Rate
+from gateway.workers.audit import run_audit
+from gateway.workers.audit_report import AuditReport, Charge
+from gateway.workers.recorder import Recorder
+from tests.adapters.redis_world import World, bound
+
+LIMIT = 10_000
+
+
+class Deployment:
+    """A deployment that has served, expired and corrected, with some of it on its way."""
+
+    def __init__(self, world: World, engine: Engine) -> None:
+        self.world, self.engine = world, engine
+        directory = Directory(engine)
+        directory.initialise("Acme")
+        directory.create_team("team")
+        directory.create_client("team", "client")
+        self.directory = directory
+        self.total = self.budget("total", WindowKind.TOTAL)
+        self.daily = self.budget("daily", WindowKind.DAY)
+        self.soft = self.budget("soft", WindowKind.TOTAL, Enforcement.SOFT, limit=10)
+        self.budgets = (self.total, self.daily, self.soft)
+        tiers = {"default": {Meter.INPUT: Rate(10, per=1), Meter.OUTPUT: Rate(20, per=1)}}
+        self.price = override_price(engine, "m", tiers, valid_from=datetime(2026, 1, 1, tzinfo=UTC))
+        world.version = directory.version()
+        world.budgets.publish(world.version)
+        self.served = [self.serve(cost) for cost in (100, 40, 0)]
+        expired, corrected = self.reserve(), self.reserve()
+        for hold in (expired, corrected):
+            world.lapse(hold)
+            world.expire(hold)
+        world.settle(corrected, 30)
+        world.release(self.reserve())
+        self.drain()
+        self.waiting = self.serve(70)
+        self.open = self.reserve()
+
+    def budget(
+        self,
+        name: str,
+        window: WindowKind,
+        enforcement: Enforcement = Enforcement.STRICT,
+        limit: int = LIMIT,
+    ) -> Budget:
+        number = self.directory.create_budget(
+            name, limit_nano=limit, window=window, client="client", enforcement=enforcement
+        )
+        return Budget(number, name, Scope.CLIENT, limit, window, "UTC", enforcement)
+
+    def reserve(self) -> Any:
+        return self.world.reserve(*self.budgets, bounded=bound(200), price_id=self.price)
+
+    def serve(self, cost: int) -> str:
+        hold = self.reserve()
+        self.world.settle(hold, cost, 5, 5)
+        return str(hold.request_id)
+
+    def drain(self) -> None:
+        client = connect(self.world.url, 5.0)
+        Recorder(client, self.world.budgets.keys, self.engine, 100).drain()
+        client.close()
+
+    def audit(self, truth: list[Charge] | None = None) -> AuditReport:
+        return run_audit(self.world.budgets, self.engine, truth)
+
+    def sql(self, statement: str, **values: object) -> None:
+        with self.engine.begin() as connection:
+            assert connection.execute(text(statement), values).rowcount > 0
+
+    @property
+    def redis(self) -> Any:
+        return self.world.budgets.redis
+
+    def window(self, budget: Budget) -> str:
+        starts = dict(self.open.budget_windows)
+        return self.world.budgets.keys.budget(budget.id, starts[budget.id])

@@ -1,0 +1,325 @@
+"""Every invariant, broken on purpose, is found; and nothing else is."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from gateway.adapters.redis_budgets import RedisBudgets, connect
+from gateway.core.holds import BudgetRefused
+from gateway.core.usage import Usage
+from gateway.workers.audit import run_audit
+from gateway.workers.audit_report import AuditReport, Charge
+from gateway.workers.expirer import Expirer
+from gateway.workers.recorder import Recorder
+from tests.adapters.redis_world import UNKNOWN, World
+from tests.workers.audited import LIMIT, Deployment
+
+
+@pytest.fixture
+def deployment(world: World, engine: Engine) -> Deployment:
+    return Deployment(world, engine)
+
+
+def broken(report: AuditReport) -> set[str]:
+    return {check.name for check in report.checks if not check.ok}
+
+
+def test_an_honest_deployment_passes(deployment: Deployment) -> None:
+    report = deployment.audit()
+    assert report.ok, [check.differences for check in report.checks]
+    assert (report.records, report.waiting, report.open_holds) == (7, 1, 1)
+    assert report.cost_nano == 100 + 40 + 0 + 200 + 30
+    assert all(check.compared for check in report.checks)
+    deployment.drain()
+    after = deployment.audit()
+    assert (after.ok, after.waiting, after.cost_nano) == (True, 0, 440)
+
+
+def test_an_empty_deployment_passes(world: World, engine: Engine) -> None:
+    report = run_audit(world.budgets, engine, [])
+    assert report.ok
+    assert report.records == 0
+
+
+def _set(field: str, change: int) -> Callable[[Deployment], None]:
+    return lambda d: d.redis.hincrby(d.window(d.daily), field, change)
+
+
+def _sql(statement: str) -> Callable[[Deployment], None]:
+    return lambda d: d.sql(statement)
+
+
+TAMPERED: dict[str, tuple[Callable[[Deployment], Any], set[str]]] = {
+    "spent raised": (_set("spent", 1), {"counters = records"}),
+    "spent lowered": (_set("spent", -1), {"counters = records"}),
+    "held raised": (_set("held", 1), {"held = open holds"}),
+    "held below zero": (_set("held", -500), {"held = open holds"}),
+    "counters lost": (
+        lambda d: d.redis.delete(d.window(d.daily)),
+        {"counters = records", "held = open holds"},
+    ),
+    "an event lost": (
+        lambda d: d.redis.xtrim(d.world.budgets.keys.events, maxlen=0, approximate=False),
+        {"counters = records"},
+    ),
+    "an open hold lost": (
+        lambda d: d.redis.delete(d.world.budgets.keys.hold(d.open.request_id)),
+        {"held = open holds"},
+    ),
+    "an event that cannot be read": (
+        lambda d: d.redis.xadd(d.world.budgets.keys.events, {"id": "x"}),
+        {"every event is recorded"},
+    ),
+    "an event set aside": (
+        lambda d: d.redis.xadd(d.world.budgets.keys.rejected_events, {"id": "x"}),
+        {"every event is recorded"},
+    ),
+    "a record's cost changed": (
+        _sql("UPDATE usage_records SET cost_nano = cost_nano + 1 WHERE cost_nano = 100"),
+        {"counters = records", "budget sums = records", "rollups = records"},
+    ),
+    "a record deleted": (
+        _sql("DELETE FROM usage_records WHERE cost_nano = 40"),
+        {"counters = records", "budget sums = records", "rollups = records"},
+    ),
+    "the request of a correction deleted": (
+        _sql(
+            "DELETE FROM usage_records WHERE kind = 'request' AND request_id IN"
+            " (SELECT request_id FROM usage_records WHERE kind = 'correction')"
+        ),
+        {
+            "counters = records",
+            "budget sums = records",
+            "rollups = records",
+            "one ending each",
+        },
+    ),
+    "an expired charge called exact": (
+        _sql(
+            "UPDATE usage_records SET certainty = 'exact'"
+            " WHERE outcome = 'expired' AND kind = 'request'"
+        ),
+        {"one ending each", "rollups = records"},
+    ),
+    "a rollup's cost changed": (
+        _sql("UPDATE hourly_usage SET cost_nano = cost_nano + 1 WHERE certainty = 'exact'"),
+        {"rollups = records"},
+    ),
+    "a rollup's tokens changed": (
+        _sql("UPDATE hourly_usage SET output_tokens = output_tokens + 1"),
+        {"rollups = records"},
+    ),
+    "a rollup deleted": (_sql("DELETE FROM hourly_usage"), {"rollups = records"}),
+    "money moved between clients": (
+        _sql("UPDATE hourly_usage SET client_id = client_id + 1 WHERE certainty = 'exact'"),
+        {"rollups = records"},
+    ),
+    "a budget's sum changed": (
+        _sql("UPDATE budget_windows SET spent_nano = spent_nano - 1"),
+        {"budget sums = records"},
+    ),
+    "a budget's sum deleted": (_sql("DELETE FROM budget_windows"), {"budget sums = records"}),
+}
+
+
+def test_every_tampering_is_found(world: World, engine: Engine) -> None:
+    honest = Deployment(world, engine)
+    for name, (tamper, expected) in TAMPERED.items():
+        restore = _snapshot(honest)
+        tamper(honest)
+        assert broken(honest.audit()) == expected, name
+        restore()
+        assert honest.audit().ok, f"after {name}"
+
+
+def _snapshot(d: Deployment) -> Callable[[], None]:
+    """A function that puts both stores back as they are now."""
+    dumped = {name: d.redis.dump(name) for name in d.redis.scan_iter()}
+    tables = ("usage_records", "hourly_usage", "budget_windows")
+    with d.engine.connect() as connection:
+        kept = {
+            table: [
+                dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {table}"))
+            ]
+            for table in tables
+        }
+
+    def restore() -> None:
+        d.redis.flushall()
+        for name, value in dumped.items():
+            d.redis.restore(name, 0, value)
+        with d.engine.begin() as connection:
+            for table, rows in kept.items():
+                connection.execute(text(f"DELETE FROM {table}"))
+                for row in rows:
+                    names = ", ".join(row)
+                    values = ", ".join(f":{name}" for name in row)
+                    connection.execute(
+                        text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row
+                    )
+
+    return restore
+
+
+def test_a_record_written_twice_is_found(deployment: Deployment) -> None:
+    with deployment.engine.begin() as connection:
+        row = dict(
+            connection.execute(text("SELECT * FROM usage_records WHERE cost_nano = 100"))
+            .one()
+            ._mapping
+        )
+        columns = ", ".join(row)
+        values = ", ".join(f":{name}" for name in row)
+        moment = connection.execute(
+            text("SELECT held_at FROM usage_records WHERE cost_nano = 40")
+        ).scalar_one()
+        row["held_at"] = moment
+        connection.execute(text(f"INSERT INTO usage_records ({columns}) VALUES ({values})"), row)
+    assert "one ending each" in broken(deployment.audit())
+
+
+def test_an_overspent_budget_is_found(deployment: Deployment) -> None:
+    hold = deployment.reserve()
+    deployment.world.settle(hold, LIMIT)
+    report = deployment.audit()
+    assert broken(report) == {"spent + held <= limit"}
+    (check,) = (check for check in report.checks if not check.ok)
+    assert len(check.differences) == 2
+    assert "'total'" in check.differences[0]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_limit_that_was_lowered_afterwards_is_no_overspending(
+    deployment: Deployment, ended: bool
+) -> None:
+    if ended:
+        deployment.world.settle(deployment.open, 10, 5, 5)
+        deployment.drain()
+    for name in ("total", "daily"):
+        deployment.directory.change_budget(name, limit_nano=0)
+    assert deployment.audit().ok
+    if not ended:
+        # A hold in flight or an event in the stream is witness enough.
+        deployment.sql("DELETE FROM usage_records")
+        assert "spent + held <= limit" not in broken(deployment.audit())
+
+
+# Against the provider's own charges
+
+
+def test_the_provider_s_charges_are_matched_one_by_one(deployment: Deployment) -> None:
+    deployment.world.release(deployment.open)
+    deployment.drain()
+    first, second, third = deployment.served
+    truth = [
+        Charge(first, Usage(input_tokens=10), "default"),
+        Charge(second, Usage(output_tokens=2), "default"),
+        Charge(third, Usage(), "default"),
+        Charge(deployment.waiting, Usage(input_tokens=5, output_tokens=1), "default"),
+    ]
+    with deployment.engine.connect() as connection:
+        records = connection.execute(
+            text("SELECT request_id, certainty, cost_nano, kind FROM usage_records")
+        ).all()
+    corrected = next(row.request_id for row in records if row.kind == "correction")
+    truth.append(Charge(corrected, Usage(input_tokens=3), "default"))
+    report = deployment.audit(truth)
+    assert report.ok, [check.differences for check in report.checks]
+
+    name = {"records = provider's charges"}
+    assert broken(deployment.audit(truth[1:])) == name
+    assert broken(deployment.audit([*truth, truth[0]])) == name
+    assert broken(deployment.audit([*truth, Charge("frq_unknown", Usage(), "default")])) == name
+    dearer = Charge(first, Usage(input_tokens=11), "default")
+    assert broken(deployment.audit([dearer, *truth[1:]])) == name
+    # An upper bound may be above the charge, and never below it.
+    unknown = next(
+        row.request_id
+        for row in records
+        if row.certainty == "unknown" and row.request_id != corrected
+    )
+    assert deployment.audit([*truth, Charge(unknown, Usage(input_tokens=20), "default")]).ok
+    over = [*truth, Charge(unknown, Usage(input_tokens=21), "default")]
+    assert broken(deployment.audit(over)) == name
+
+
+# While traffic goes on
+
+
+class Traffic:
+    """Clients, a recorder and an expirer that go on until they are stopped."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.stop = threading.Event()
+        self.failures: list[BaseException] = []
+        parts = [*(lambda n=n: self.client(n) for n in range(3)), self.background]
+        self.threads = [threading.Thread(target=self.guarded, args=(part,)) for part in parts]
+
+    def __enter__(self) -> Traffic:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    def guarded(self, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except BaseException as error:
+            self.failures.append(error)
+
+    def client(self, number: int) -> None:
+        world = self.deployment.world
+        connection = connect(world.url, 5.0)
+        budgets = RedisBudgets(connection, world.budgets.keys, 60)
+        chance = random.Random(number)
+        turn = 0
+        while not self.stop.is_set():
+            turn += 1
+            # Budgets that begin while an audit looks on.
+            fresh = replace(self.deployment.soft, id=100_000 * (number + 1) + turn // 5)
+            wish = world.wish(*self.deployment.budgets, fresh, request_id=f"t_{number}_{turn}")
+            try:
+                hold = budgets.reserve(wish)
+            except BudgetRefused:
+                continue
+            end = chance.random()
+            if end < 0.2:
+                budgets.release(hold, UNKNOWN)
+                continue
+            if end < 0.4:
+                connection.zadd(budgets.keys.holds, {hold.request_id: 1}, xx=True)
+                budgets.expire(hold, UNKNOWN)
+            budgets.settle(hold, chance.randrange(3), 1, 1, UNKNOWN)
+
+    def background(self) -> None:
+        world = self.deployment.world
+        client = connect(world.url, 5.0)
+        recorder = Recorder(client, world.budgets.keys, self.deployment.engine, 50)
+        while not self.stop.is_set():
+            recorder.step(1)
+            Expirer(world.budgets).step()
+
+
+def test_no_false_alarm_while_traffic_goes_on(deployment: Deployment) -> None:
+    reports: list[AuditReport] = []
+    with Traffic(deployment) as traffic:
+        while len(reports) < 8 and not traffic.failures:
+            reports.append(deployment.audit())
+    assert traffic.failures == []
+    for report in reports:
+        assert report.ok, [check for check in report.checks if not check.ok]
+    assert reports[-1].records > reports[0].records
+    deployment.drain()
+    assert deployment.audit().ok

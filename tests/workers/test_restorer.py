@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from sqlalchemy import Engine, insert
+
+from gateway.adapters.directory import Directory
+from gateway.adapters.redis_budgets import CountersLost, connect
+from gateway.adapters.tables import budget_windows
+from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind, window_at
+from gateway.core.holds import BudgetRefused
+from gateway.workers import restorer as restorer_module
+from gateway.workers.recorder import Recorder
+from gateway.workers.restorer import Restorer
+from tests.adapters.redis_world import World
+
+
+@pytest.fixture
+def budgets(world: World, engine: Engine) -> list[Budget]:
+    """A day, a month and a total of one client, published."""
+    directory = Directory(engine)
+    directory.initialise("Acme")
+    directory.create_team("team")
+    directory.create_client("team", "client")
+    kinds = (WindowKind.DAY, WindowKind.MONTH, WindowKind.TOTAL)
+    made = [
+        Budget(
+            directory.create_budget(kind.value, limit_nano=1_000, window=kind, client="client"),
+            kind.value,
+            Scope.CLIENT,
+            1_000,
+            kind,
+            "UTC",
+            Enforcement.STRICT,
+        )
+        for kind in kinds
+    ]
+    world.version = directory.version()
+    world.budgets.publish(world.version)
+    return made
+
+
+def drain(world: World, engine: Engine) -> None:
+    Recorder(connect(world.url, 5.0), world.budgets.keys, engine, 100).drain()
+
+
+def spend(world: World, engine: Engine, budgets: list[Budget], *costs: int) -> None:
+    for cost in costs:
+        world.settle(world.reserve(*budgets), cost)
+    drain(world, engine)
+
+
+def test_counters_come_back_as_they_were(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    spend(world, engine, budgets, 100, 70, 30)
+    keys, client = world.budgets.keys, world.budgets.redis
+    names = set(client.scan_iter(match=keys.budget_pattern()))
+    before = {name: (client.hget(name, "spent"), client.pexpiretime(name)) for name in names}
+    assert len(before) == 3
+    client.flushall()
+    with pytest.raises(CountersLost):
+        world.reserve(*budgets)
+    restorer = Restorer(world.budgets, engine)
+    assert [restorer.step(), restorer.step()] == [True, False]
+    after = {name: (client.hget(name, "spent"), client.pexpiretime(name)) for name in names}
+    assert after == before
+    assert world.budgets.policy_version() == world.version
+    assert world.reserve(*budgets).left_nano == 700
+    for _ in range(7):
+        world.reserve(*budgets)
+    with pytest.raises(BudgetRefused):
+        world.reserve(*budgets)
+
+
+def test_a_redis_with_a_policy_is_left_alone(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    spend(world, engine, budgets, 100)
+    world.settle(world.reserve(*budgets), 50)
+    before = world.everything()
+    assert not Restorer(world.budgets, engine).step()
+    assert world.everything() == before
+
+
+def test_a_deployment_that_is_not_set_up_is_not_opened(world: World, engine: Engine) -> None:
+    world.budgets.redis.flushall()
+    assert not Restorer(world.budgets, engine).step()
+    assert world.everything() == {}
+
+
+def test_events_that_survived_are_recorded_before_counters_are_set(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    spend(world, engine, budgets, 100)
+    world.settle(world.reserve(*budgets), 50)
+    keys = world.budgets.keys
+    world.budgets.redis.delete(keys.policy_version)
+    restorer = Restorer(world.budgets, engine)
+    assert not restorer.step()
+    drain(world, engine)
+    assert restorer.step()
+    assert world.counters(budgets[2].id) == (150, 0)
+
+
+def test_restorers_at_once_restore_once_and_never_over_new_charges(
+    world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow restorer has read SQL; meanwhile another opens Redis, and money is spent."""
+    spend(world, engine, budgets, 100)
+    world.budgets.redis.flushall()
+    slow, quick = Restorer(world.budgets, engine), Restorer(world.budgets, engine)
+    really = Restorer._live_windows
+
+    def live_windows(one: Restorer, now_ms: int) -> Any:
+        found = really(one, now_ms)
+        if one is slow:
+            assert quick.step()
+            world.settle(world.reserve(*budgets), 60)
+        return found
+
+    monkeypatch.setattr(Restorer, "_live_windows", live_windows)
+    assert not slow.step()
+    assert world.counters(budgets[2].id) == (160, 0)
+
+
+def test_a_crash_on_the_way_leaves_redis_closed(
+    world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(world, engine, budgets, 100)
+    world.budgets.redis.flushall()
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "execute", lambda *_: (_ for _ in ()).throw(RedisError("crash")))
+        with pytest.raises(RedisError):
+            Restorer(world.budgets, engine).step()
+    assert world.everything() == {}
+    assert Restorer(world.budgets, engine).step()
+    assert world.counters(budgets[2].id) == (100, 0)
+
+
+def test_windows_of_long_ago_are_not_brought_back(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    now = datetime.now(UTC)
+    starts = {
+        days: window_at(WindowKind.DAY, "UTC", int((now - timedelta(days=days)).timestamp() * 1000))
+        for days in (0, 30, 60, 400)
+    }
+    with engine.begin() as connection:
+        for window in starts.values():
+            start = datetime.fromtimestamp(window.start_ms / 1000, tz=UTC)
+            connection.execute(
+                insert(budget_windows).values(
+                    budget_id=budgets[0].id, window_start=start, spent_nano=5, records=1
+                )
+            )
+    world.budgets.redis.flushall()
+    assert Restorer(world.budgets, engine).step()
+    found = {
+        days: world.counters(budgets[0].id, window.start_ms)[0] for days, window in starts.items()
+    }
+    assert found == {0: 5, 30: 5, 60: 0, 400: 0}
+
+
+def test_it_runs_through_failures_until_it_is_stopped(
+    world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restorer_module, "PAUSE_SECONDS", 0.001)
+    world.budgets.redis.flushall()
+    stop, failures = threading.Event(), [RedisError("away"), RedisError("away")]
+    really = Restorer.step
+
+    def step(one: Restorer) -> bool:
+        if failures:
+            raise failures.pop()
+        stop.set()
+        return really(one)
+
+    monkeypatch.setattr(Restorer, "step", step)
+    Restorer(world.budgets, engine).run(stop)
+    assert world.budgets.policy_version() == world.version
