@@ -8,15 +8,19 @@ here holds a part of somebody's budget.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from types import TracebackType
 from typing import Any
 
 import gevent
+import orjson
 import structlog
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.app import services_of
+from gateway.core.errors import BadRequest
 
 _CUT_SECONDS = 0.2
 
@@ -126,6 +130,20 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         """Serve one request; a client that stops in the middle of it is not waited for."""
         with _Patient(sock, req, self._client_seconds) as patient:
             return super().handle_request(listener_name, req, patient, addr)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what is no HTTP request in the envelope of every other error."""
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        error = BadRequest(f"This is not an HTTP/1.1 request that can be served: {exc}"[:300])
+        body = orjson.dumps(error.envelope())
+        head = (
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        with contextlib.suppress(OSError):
+            client.sendall(head.encode() + body)
 
     def timeout_ctx(self) -> _Idle:
         """The context in which a connection waits for its next request."""

@@ -26,7 +26,7 @@ def test_a_change_is_not_announced_to_a_redis_that_lost_its_counters(
 
 def test_a_redis_ahead_of_the_database_is_told(faregate: Faregate, budgets: RedisBudgets) -> None:
     budgets.publish(1000)
-    assert "older backup" in faregate.run("team", "create", "sales").stderr
+    assert "is an older copy" in faregate.run("team", "create", "sales").stderr
 
 
 def test_a_silent_redis_is_told_and_the_change_is_made(

@@ -228,18 +228,19 @@ def test_it_runs_through_failures_of_both_stores(
         redis.ConnectionError("away"),
         OperationalError("INSERT", {}, Exception("away")),
     ]
-    really = Recorder.step
+    one = recorder(world, engine)
+    really = one.step
 
-    def step(one: Recorder, block_ms: int | None = None) -> int:
+    def step(block_ms: int | None = None) -> int:
         if failures:
             raise failures.pop()
-        done = really(one, 1)
+        done = really(1)
         if not done:
             stop.set()
         return done
 
-    monkeypatch.setattr(Recorder, "step", step)
-    recorder(world, engine).run(stop)
+    monkeypatch.setattr(one, "step", step)
+    one.run(stop)
     assert len(rows(engine, usage_records)) == 3
 
 
