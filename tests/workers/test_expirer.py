@@ -59,17 +59,18 @@ def test_it_runs_through_an_outage_until_it_is_stopped(
     hold = world.reserve(STRICT)
     world.lapse(hold)
     stop, calls = threading.Event(), []
-    really = Expirer.step
+    one = Expirer(world.budgets)
+    really = one.step
 
-    def step(expirer: Expirer) -> int:
+    def step() -> int:
         calls.append(1)
         if len(calls) < 3:
             raise StoreDown("away")
-        done = really(expirer)
+        done = really()
         stop.set()
         return done
 
-    monkeypatch.setattr(Expirer, "step", step)
-    Expirer(world.budgets).run(stop)
+    monkeypatch.setattr(one, "step", step)
+    one.run(stop)
     assert len(calls) == 3
     assert world.counters() == (100, 0)

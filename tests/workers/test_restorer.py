@@ -173,14 +173,15 @@ def test_it_runs_through_failures_until_it_is_stopped(
     monkeypatch.setattr(restorer_module, "PAUSE_SECONDS", 0.001)
     world.budgets.redis.flushall()
     stop, failures = threading.Event(), [RedisError("away"), RedisError("away")]
-    really = Restorer.step
+    one = Restorer(world.budgets, engine)
+    really = one.step
 
-    def step(one: Restorer) -> bool:
+    def step() -> bool:
         if failures:
             raise failures.pop()
         stop.set()
-        return really(one)
+        return really()
 
-    monkeypatch.setattr(Restorer, "step", step)
-    Restorer(world.budgets, engine).run(stop)
+    monkeypatch.setattr(one, "step", step)
+    one.run(stop)
     assert world.budgets.policy_version() == world.version
