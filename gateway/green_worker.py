@@ -16,13 +16,29 @@ from typing import Any
 import gevent
 import orjson
 import structlog
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
 from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.app import services_of
 from gateway.core.errors import BadRequest
+from gateway.logs import redact
 
 _CUT_SECONDS = 0.2
+
+_OUR_FAULT = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
+"""What gunicorn files under parsing although the client did nothing wrong."""
+_STATUSES = {
+    LimitRequestLine: "414 URI Too Long",
+    LimitRequestHeaders: "431 Request Header Fields Too Large",
+}
+"""Statuses of what cannot be parsed (RFC 9110 and 6585), where it is not a plain 400."""
 
 _log = structlog.get_logger(__name__)
 
@@ -133,13 +149,17 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP request in the envelope of every other error."""
-        if not isinstance(exc, ParseException):
+        if not isinstance(exc, ParseException) or isinstance(exc, _OUR_FAULT):
             super().handle_error(req, client, addr, exc)
             return
-        error = BadRequest(f"This is not an HTTP/1.1 request that can be served: {exc}"[:300])
+        # It quotes what came, and that can be a key.
+        reason = redact(str(exc))[:300]
+        _log.warning("client.sends_no_http", ip=addr[0] if addr else None, reason=reason)
+        error = BadRequest(f"This is not an HTTP/1.1 request that can be served: {reason}")
         body = orjson.dumps(error.envelope())
         head = (
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+            f"HTTP/1.1 {_STATUSES.get(type(exc), '400 Bad Request')}\r\n"
+            "Content-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         with contextlib.suppress(OSError):

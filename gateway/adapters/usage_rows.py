@@ -66,8 +66,11 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
         by_key: dict[tuple[Any, ...], UsageEvent] = {}
         for event in events:
             by_key.setdefault(tuple(event.row[column.name] for column in key), event)
-        inserted = _insert_records(connection, [event.row for event in by_key.values()])
-        fresh = [event for identity, event in by_key.items() if identity in inserted]
+        # In one order everywhere, like the sums: two recorders that were offered the same
+        # events wait for each other's rows, and must not do so crosswise.
+        ordered = dict(sorted(by_key.items()))
+        inserted = _insert_records(connection, [event.row for event in ordered.values()])
+        fresh = [event for identity, event in ordered.items() if identity in inserted]
         _add_hourly(connection, fresh)
         _add_windows(connection, fresh)
     return len(inserted)

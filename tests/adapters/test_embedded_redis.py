@@ -21,6 +21,8 @@ PARENT = textwrap.dedent(
     """
     import signal, sys
     from gateway.adapters.embedded_redis import EmbeddedRedis
+    # A shell's background jobs ignore Ctrl-C, and what they start inherits that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     server = EmbeddedRedis(sys.argv[1])
     server.start()
     print("server", server.pid, flush=True)

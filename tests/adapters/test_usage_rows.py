@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -114,10 +115,11 @@ def test_months_get_their_partitions(postgres_url: str) -> None:
     events = [event(f"frq_{n}", at=round(edge.timestamp() * 1000)) for n, edge in enumerate(edges)]
     results: list[int] = []
 
-    def write(one: UsageEvent) -> None:
-        results.append(record(engine, [one, *events]))
+    def write(order: tuple[UsageEvent, ...]) -> None:
+        results.append(record(engine, order))
 
-    threads = [threading.Thread(target=write, args=(one,)) for one in events * 2]
+    # In every order at once: recorders must not wait for each other crosswise.
+    threads = [threading.Thread(target=write, args=(o,)) for o in itertools.permutations(events)]
     for thread in threads:
         thread.start()
     for thread in threads:

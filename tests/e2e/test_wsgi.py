@@ -95,12 +95,15 @@ def test_it_stops_in_order(rig: GunicornRig) -> None:
 
 
 def _quotes_no_key(rig: GunicornRig, secret: str) -> None:
-    """What gunicorn cannot parse it quotes in its log."""
+    """What cannot be parsed is quoted to the client and in the log."""
+    reply = b""
     with socket.create_connection(("127.0.0.1", rig.port), timeout=30) as sock:
         sock.sendall(f"{secret} / HTTP/1.1\r\n\r\n".encode())
         with contextlib.suppress(ConnectionResetError):
-            while sock.recv(65_536):
-                pass
-    until(lambda: "Invalid request" in rig.gateway.stderr, 10, "gunicorn to say what is wrong")
-    assert "[redacted]" in rig.gateway.stderr
-    assert secret not in rig.output()
+            while received := sock.recv(65_536):
+                reply += received
+    until(lambda: "sends_no_http" in rig.gateway.stderr, 10, "the worker to say what is wrong")
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    for text in (reply.decode(), rig.gateway.stderr):
+        assert "[redacted]" in text
+    assert secret not in reply.decode() + rig.output()
