@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import count
@@ -25,6 +24,7 @@ from gateway.simulator.errors import ProviderError, injected, unknown_url
 from gateway.simulator.faults import Directives, directives_for
 from gateway.simulator.models import get_model, list_models
 from gateway.simulator.prompt_cache import PromptCache
+from gateway.simulator.routes import Routes
 from gateway.simulator.server import Answer, Connection, Request, Stream, serve_connection
 from gateway.simulator.text import Writer
 from gateway.simulator.truth import TruthLog
@@ -32,8 +32,6 @@ from gateway.simulator.truth import TruthLog
 NOTICE = "SIMULATION of an OpenAI-compatible provider (no real model)"
 BACKLOG = 4_096
 STOP_SECONDS_MAX = 2.0
-
-Endpoint = Callable[[Request], Answer | Stream]
 
 
 class Simulator:
@@ -63,14 +61,14 @@ class Simulator:
         self._salt = time.time_ns().to_bytes(8, "big")
         tokenizer = Tokenizer()
         writer = Writer(tokenizer)
-        self._routes: dict[tuple[str, str], Endpoint] = {
-            ("POST", "/v1/chat/completions"): Chat(tokenizer, writer, PromptCache()),
-            ("POST", "/v1/embeddings"): Embeddings(tokenizer),
-            ("GET", "/v1/models"): list_models,
-        }
-        self._prefix_routes: dict[tuple[str, str], Endpoint] = {
-            ("GET", "/v1/models/"): get_model,
-        }
+        self._routes = Routes(
+            [
+                ("POST", "/v1/chat/completions", Chat(tokenizer, writer, PromptCache())),
+                ("POST", "/v1/embeddings", Embeddings(tokenizer)),
+                ("GET", "/v1/models", list_models),
+                ("GET", "/v1/models/{model*}", get_model),
+            ]
+        )
 
     def respond(self, connection: Connection, request: Request) -> None:
         """Answer one request on its connection. Raises Gone where the client left."""
@@ -110,14 +108,7 @@ class Simulator:
         if not request.path.startswith("/v1/"):
             return self._own_page(request)
         self._authenticate(request)
-        endpoint = self._routes.get((request.method, request.path)) or next(
-            (
-                endpoint
-                for (method, prefix), endpoint in self._prefix_routes.items()
-                if request.method == method and request.path.startswith(prefix)
-            ),
-            None,
-        )
+        endpoint = self._routes.find(request)
         if endpoint is None:
             raise unknown_url(request.method, request.path)
         is_json = "json" in request.headers.get("content-type", "")

@@ -136,7 +136,7 @@ def list_models(_request: Request) -> Answer:
 
 def get_model(request: Request) -> Answer:
     """``GET /v1/models/{id}``."""
-    name = request.path.removeprefix("/v1/models/")
+    name = request.params["model"]
     if name not in _BY_NAME:
         raise ProviderError(
             404,

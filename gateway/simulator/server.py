@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gevent.socket
 import orjson
@@ -47,10 +48,16 @@ class Request:
     chunks_allowed: bool
     number: int = 0
     id: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    """The ids in the path, by their names in the route."""
     directives: Directives = field(default_factory=Directives)
     strict: bool = False
     """Whether unknown body fields are refused, as the provider does."""
     _json: dict[str, Any] | None = None
+
+    def arguments(self) -> dict[str, str]:
+        """The query as names and values; the last of several values counts."""
+        return dict(parse_qsl(self.query, keep_blank_values=True))
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object, parsed once. Raises ProviderError with status 400."""
