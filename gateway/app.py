@@ -13,6 +13,8 @@ from gateway.adapters.database import open_engine
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.model_list import ModelList
+from gateway.adapters.object_keeper import ObjectKeeper
+from gateway.adapters.owned_objects import OwnedObjects
 from gateway.adapters.policies import Policies
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
@@ -23,9 +25,9 @@ from gateway.adapters.upstream import Upstream
 from gateway.exchange import Gate
 from gateway.logs import set_up_logs
 from gateway.settings import Settings, load_settings
-from gateway.web import errors, paths, probes
+from gateway.web import errors, paths
 from gateway.web.current import Services, keep
-from gateway.web.openai import chat, embeddings, models
+from gateway.web.routes import BLUEPRINTS
 
 _AGAIN_SECONDS = 1.0
 
@@ -55,6 +57,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         policies=Policies(engine, budgets),
         keeper=HoldKeeper(budgets, settings.hold_lease_seconds),
+        objects=ObjectKeeper(OwnedObjects(engine, budgets)),
         upstream=upstream,
         tokenizer=tokenizer,
         metrics=Metrics(),
@@ -69,10 +72,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
     keep(app.extensions, build_services(settings))
-    errors.install(app, settings.body_bytes_max)
+    errors.install(app)
     paths.install(app)
-    for part in (chat, embeddings, models, probes):
-        app.register_blueprint(part.blueprint)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
     return app
 
 
@@ -82,6 +85,7 @@ def start_background(app: Flask) -> None:
     gevent.spawn(_for_ever, "policy_watch", gate.policies.watch)
     gevent.spawn(_for_ever, "lease_renewal", gate.keeper.renew_leases)
     gevent.spawn(_for_ever, "late_resolutions", gate.keeper.resolve_backlog)
+    gevent.spawn(_for_ever, "late_objects", gate.objects.note_late)
     gevent.spawn(_for_ever, "gauges", partial(gate.metrics.watch, gate.keeper))
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from gateway.adapters.forms import Form
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
+from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Answer, Upstream
 from gateway.core.bounds import Bound
 from gateway.core.catalog import ModelFacts
 from gateway.core.holds import Hold, Resolution
+from gateway.core.meters import Reading, StreamMeter, read_answer
 from gateway.core.money import usd_from_nano
+from gateway.core.objects import Found, OwnedObject
 from gateway.core.policy import Client, Key, Policy
 from gateway.core.prices import Price
 from gateway.core.refusals import rate_headers
@@ -32,6 +36,7 @@ _PASSED_HEADERS = frozenset(
         "retry-after-ms",
         "x-should-retry",
         "openai-model",
+        "content-disposition",
     )
 )
 """The provider's headers that a client gets. Not among them: the organization, the project,
@@ -45,9 +50,22 @@ class Gate:
     settings: Settings
     policies: Policies
     keeper: HoldKeeper
+    objects: ObjectKeeper
     upstream: Upstream
     tokenizer: Tokenizer
     metrics: Metrics
+
+
+Read = Callable[[object], Reading]
+"""Reads usage and service tier out of a whole, parsed answer."""
+
+Owns = Callable[[Mapping[str, Any]], Sequence[Found]]
+"""The objects that a whole, parsed answer makes the client the owner of."""
+
+
+def owns_nothing(_answer: Mapping[str, Any]) -> Sequence[Found]:
+    """The objects of an answer that names none."""
+    return ()
 
 
 Rewrite = Callable[[Mapping[str, Any], Bound, int], Mapping[str, Any]]
@@ -74,6 +92,17 @@ class Exchange:
     facts: ModelFacts | None = None
     streamed: bool = False
     rewrite: Rewrite = as_it_came
+    method: str = "POST"
+    path: str | None = None
+    """Below the base URL, with its query; the endpoint's own where it is None."""
+    form: Form | None = None
+    """The body where it is a form: ``body`` has its fields, ``rewrite`` gives what to set."""
+    read: Read = read_answer
+    stream_meter: Callable[[], StreamMeter] | None = None
+    """Makes the meter of a streamed answer."""
+    owns: Owns = owns_nothing
+    target: OwnedObject | None = None
+    """The object that the request is about, where it names one in its path."""
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: "frq_" + os.urandom(12).hex())
     started: float = field(default_factory=perf_counter)
@@ -91,6 +120,24 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes | Iterable[bytes]
+
+
+def owned_by(exchange: Exchange, found: Iterable[Found]) -> list[OwnedObject]:
+    """``found`` with the client of ``exchange`` as their owner."""
+    client = exchange.client
+    return [
+        OwnedObject(
+            kind=one.kind,
+            id=one.id,
+            team_id=client.team_id,
+            client_id=client.id,
+            key_id=exchange.key.id,
+            created_at=one.created_at,
+            model=one.model,
+            data=one.data,
+        )
+        for one in found
+    ]
 
 
 Prepare = Callable[[Policy], Exchange]

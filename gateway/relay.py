@@ -15,9 +15,8 @@ import structlog
 
 from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_budgets import CountersLost, StoreDown
-from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout, NotSent
+from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout, NotSent, Payload
 from gateway.core import outcomes
-from gateway.core.chat_meter import Reading, read_answer
 from gateway.core.errors import (
     ApiError,
     BadRequest,
@@ -34,6 +33,7 @@ from gateway.core.holds import (
     RateRefused,
     Resolution,
 )
+from gateway.core.meters import Reading
 from gateway.core.money import usd_from_nano
 from gateway.core.outcomes import Outcome
 from gateway.core.refusals import over_budget, rate_limited
@@ -47,6 +47,7 @@ from gateway.exchange import (
     facts_of,
     left_header,
     named,
+    owned_by,
     reply_headers,
 )
 
@@ -58,8 +59,10 @@ def complete(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
     answer = forward(gate, exchange, hold)
     if not 200 <= answer.status < 300:
         return passed_error(gate, exchange, hold, answer)
-    body = _whole_body(gate, exchange, hold, answer)
-    outcome = judged(exchange, hold, answer, _read(body))
+    body = whole_body(gate, exchange, hold, answer)
+    payload = parsed(body)
+    note_objects(gate, exchange, payload)
+    outcome = judged(exchange, hold, answer, exchange.read(payload))
     resolution = settle(gate, exchange, hold, outcome)
     headers = reply_headers(exchange, hold, answer)
     headers["x-faregate-cost-usd"] = usd_from_nano(outcome.cost_nano)
@@ -143,20 +146,15 @@ def _reserve(gate: Gate, exchange: Exchange) -> Hold:
 
 def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
     """Send the request as granted. Where that fails the hold is resolved and ApiError raised."""
-    try:
-        payload = orjson.dumps(
-            exchange.rewrite(exchange.body, exchange.bound, hold.granted_output_tokens)
-        )
-    except TypeError:
-        release(gate, exchange, hold, 400, "not_encodable")
-        raise BadRequest("The request body has text that is not valid Unicode.") from None
+    payload = _payload(gate, exchange, hold)
     gate.metrics.added_before.observe(perf_counter() - exchange.started)
     try:
         return gate.upstream.send(
-            f"/{exchange.endpoint}",
+            exchange.path or f"/{exchange.endpoint}",
             payload,
             exchange.request_id,
             exchange.headers,
+            method=exchange.method,
             accept="text/event-stream" if exchange.streamed else "application/json",
         )
     except NotSent as error:
@@ -176,7 +174,21 @@ def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
         raise
 
 
-def _whole_body(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> bytes:
+def _payload(gate: Gate, exchange: Exchange, hold: Hold) -> bytes | Payload | None:
+    """The body to forward, with what was granted written into it."""
+    if exchange.method != "POST":
+        return None
+    written = exchange.rewrite(exchange.body, exchange.bound, hold.granted_output_tokens)
+    if exchange.form is not None:
+        return exchange.form.payload({name: str(value) for name, value in written.items()})
+    try:
+        return orjson.dumps(written)
+    except TypeError:
+        release(gate, exchange, hold, 400, "not_encodable")
+        raise BadRequest("The request body has text that is not valid Unicode.") from None
+
+
+def whole_body(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> bytes:
     try:
         return answer.body(gate.upstream.read_seconds)
     except AnswerLost as error:
@@ -186,17 +198,27 @@ def _whole_body(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> b
         raise
 
 
-def _read(body: bytes) -> Reading:
+def parsed(body: bytes) -> object:
+    """An answer's JSON; None where it is none."""
     try:
-        return read_answer(orjson.loads(body))
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Reading(None, None)
+        return None
+
+
+def note_objects(gate: Gate, exchange: Exchange, payload: object) -> None:
+    """Note the owner of what an answer names, before its id reaches the client."""
+    if isinstance(payload, dict):
+        gate.objects.note(owned_by(exchange, exchange.owns(payload)))
 
 
 def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> Outcome:
     """The outcome of an answer: exact where usage was reported, else the whole hold."""
     facts = facts_of(exchange, answer)
-    if exchange.price is not None and reading.usage is not None:
+    if exchange.price is None:
+        # What the provider does not bill, such as reading a file's description.
+        return Outcome(certainty=Certainty.EXACT, cost_nano=0, **facts)
+    if reading.usage is not None:
         tier = reading.service_tier or exchange.bound.tier
         found = outcomes.exact(
             exchange.price, reading.usage, tier, exchange.bound.web_search_calls, **facts

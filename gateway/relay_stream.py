@@ -17,12 +17,12 @@ import structlog
 
 from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout
 from gateway.core import sse
-from gateway.core.chat_meter import ChatStreamMeter, Reading
 from gateway.core.holds import Hold
+from gateway.core.meters import Reading
 from gateway.core.money import usd_from_nano
 from gateway.core.outcomes import Outcome
 from gateway.core.usage import Certainty
-from gateway.exchange import Exchange, Gate, Reply, facts_of, reply_headers
+from gateway.exchange import Exchange, Gate, Reply, facts_of, owned_by, reply_headers
 from gateway.relay import forward, judged, lost, passed_error, settle
 
 _COUNT_INLINE_CHARACTERS = 8000
@@ -60,9 +60,8 @@ class MeteredStream:
         self._exchange = exchange
         self._hold = hold
         self._answer = answer
-        options = exchange.body.get("stream_options")
-        asked = isinstance(options, dict) and bool(options.get("include_usage"))
-        self._meter = ChatStreamMeter(asked, exchange.bound.choices)
+        assert exchange.stream_meter is not None
+        self._meter = exchange.stream_meter()
         self._splitter = sse.EventSplitter()
         self._settled = False
         self._ended = False
@@ -107,17 +106,25 @@ class MeteredStream:
         return chunk
 
     def _pass(self, event: bytes) -> bytes:
-        passed = self._meter.take(event)
+        passed = self._take(event)
         if self._meter.done and not self._settled:
             # Settled before the end is announced: clients hang up at the sight of it.
             return self._settle() + passed
+        return passed
+
+    def _take(self, event: bytes) -> bytes:
+        """Meter one event, and note the owner of what it names before its id is passed on."""
+        passed = self._meter.take(event)
+        if self._meter.found:
+            self._gate.objects.note(owned_by(self._exchange, self._meter.found))
+            self._meter.found.clear()
         return passed
 
     def _end(self) -> bytes:
         """The provider closed the stream in good order."""
         self._ended = True
         rest = self._splitter.rest
-        passed = self._meter.take(rest) if rest.strip() else b""
+        passed = self._take(rest) if rest.strip() else b""
         if self._settled:
             return passed
         if not self._meter.complete and not self._meter.failed:
@@ -177,7 +184,7 @@ class MeteredStream:
                 if not chunk:
                     break
                 for event in self._splitter.feed(chunk):
-                    self._meter.take(event)
+                    self._take(event)
             else:
                 self._answer.abandon()
         except (AnswerLost, sse.EventTooLarge):

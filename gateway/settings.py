@@ -118,6 +118,12 @@ class Settings(BaseSettings):
         le=1024 * 1024 * 1024,
         description="Largest JSON request body, in bytes.",
     )
+    file_bytes_max: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024 * 1024,
+        description="Largest request body that is a form with files, in bytes.",
+    )
     json_depth_max: int = Field(
         default=64, ge=8, le=500, description="Deepest nesting of a JSON request body."
     )
@@ -165,6 +171,13 @@ class Settings(BaseSettings):
     # Recording
     recorder_batch: int = Field(
         default=500, ge=1, le=10_000, description="Usage events per SQL transaction."
+    )
+
+    follow_seconds: float = Field(
+        default=5.0,
+        ge=0.05,
+        le=3600,
+        description="How often the provider is asked about batches, jobs and background responses.",
     )
 
     # Reporting

@@ -79,6 +79,23 @@ class HoldKeeper:
         """Release ``hold``; None where Redis is away, and it will be released later."""
         return self._resolve(hold, lambda: self._budgets.release(hold, result))
 
+    def hand_over(self, hold: Hold, lease_seconds: int) -> None:
+        """Leave ``hold`` to long-lived work, whose follower renews and settles it from now on.
+
+        Where Redis is away that comes later, and this process keeps the lease until then.
+        """
+
+        def call() -> bool:
+            return self._budgets.hand_over(hold.request_id, hold.client_id, lease_seconds)
+
+        try:
+            call()
+        except StoreDown as error:
+            _log.warning("hold.handed_over_later", request_id=hold.request_id, reason=str(error))
+            self._later(hold.request_id, call)
+            return
+        self._owned.discard(hold.request_id)
+
     def _resolve(self, hold: Hold, call: Callable[[], Resolution]) -> Resolution | None:
         # The answer is already paid for: whatever happens here must not fail the client.
         try:

@@ -11,7 +11,7 @@ from gateway.adapters.directory import policy_version
 from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.tables import budgets, clients, keys, teams
 from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind
-from gateway.core.policy import Client, Key, Policy, budgets_by_client
+from gateway.core.policy import Client, Key, Policy, Sharing, budgets_by_client
 from gateway.core.prices import PriceBook
 
 
@@ -28,7 +28,9 @@ def load_policy(engine: Engine) -> Policy:
 
 def _read(connection: Connection) -> Policy:
     version = policy_version(connection)
-    found = connection.execute(select(clients, teams.c.name.label("team_name")).join(teams)).all()
+    found = connection.execute(
+        select(clients, teams.c.name.label("team_name"), teams.c.sharing).join(teams)
+    ).all()
     all_clients = [_client(row) for row in found]
     all_budgets = [
         _budget(row)
@@ -66,6 +68,8 @@ def _client(row: Row[Any]) -> Client:
         default_output_tokens=row.default_output_tokens,
         output_floor_tokens=row.output_floor_tokens,
         clamp_output=row.clamp_output,
+        may_fine_tune=row.may_fine_tune,
+        sharing=Sharing(row.sharing),
     )
 
 

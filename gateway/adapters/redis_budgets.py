@@ -6,20 +6,19 @@ is idempotent by request id, so a call whose reply was lost may be made again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from time import time_ns
 from typing import Any
 
 import orjson
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_pipeline import RedisPipeline
+from gateway.adapters.redis_script import Script
 from gateway.core.budgets import Budget, Window, window_at
 from gateway.core.holds import (
     BudgetRefused,
@@ -32,8 +31,6 @@ from gateway.core.holds import (
     Resolution,
 )
 
-_LUA = Path(__file__).parent / "lua"
-
 
 class StoreDown(Exception):
     """Redis did not answer; whether the call took effect is not known."""
@@ -45,21 +42,6 @@ class CountersLost(Exception):
 
 class HoldMismatch(Exception):
     """The caller's idea of a hold is not the stored one; nothing was changed."""
-
-
-class _Script:
-    """One script, called by its hash; sent whole only when the server does not know it."""
-
-    def __init__(self, name: str, *, with_hold: bool = False) -> None:
-        prelude = (_LUA / "_hold.lua").read_text() if with_hold else ""
-        self.source = prelude + (_LUA / f"{name}.lua").read_text()
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-    def __call__(self, client: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        try:
-            return client.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return client.execute_command("EVAL", self.source, len(keys), *keys, *args)
 
 
 def connect(url: str, timeout_seconds: float, *, connections_max: int = 512) -> redis.Redis:
@@ -93,12 +75,14 @@ class RedisBudgets:
         self._scripts: Any = pipeline or client
         self.keys = keys
         self._lease_ms = int(lease_seconds * 1000)
-        self._reserve = _Script("reserve")
-        self._settle = _Script("settle", with_hold=True)
-        self._release = _Script("release", with_hold=True)
-        self._expire = _Script("expire", with_hold=True)
-        self._renew = _Script("renew")
-        self._publish = _Script("publish")
+        self._reserve = Script("reserve")
+        self._settle = Script("settle", with_hold=True)
+        self._release = Script("release", with_hold=True)
+        self._expire = Script("expire", with_hold=True)
+        self._renew = Script("renew")
+        self._hand_over = Script("hand_over", with_hold=True)
+        self._place_again = Script("place_again", with_hold=True)
+        self._publish = Script("publish")
         self._windows: dict[tuple[str, str], Window] = {}
         self._clock_ahead_ms = 0
 
@@ -166,6 +150,29 @@ class RedisBudgets:
         if not request_ids:
             return 0
         return int(self._run(self._renew, [self.keys.holds], [self._lease_ms, *request_ids]))
+
+    def hand_over(self, request_id: str, client_id: int, lease_seconds: int) -> bool:
+        """Hand an open hold over to long-lived work; False where it is not open any more.
+
+        Its lease then runs for ``lease_seconds``, and its request is no longer in flight. May
+        be repeated. Raises StoreDown.
+        """
+        keys = [self.keys.hold(request_id), self.keys.holds, self.keys.client(client_id)]
+        reply = self._run(self._hand_over, keys, [request_id, lease_seconds * 1000])
+        return bool(reply[0] != b"absent")
+
+    def place_again(self, hold: Hold, forget_ms: Sequence[int], lease_seconds: int) -> bool:
+        """Place the hold of long-lived work in a Redis that has lost it; False where it is there.
+
+        ``forget_ms`` says for each budget window when its counters may go, 0 for never.
+        Raises StoreDown.
+        """
+        keys = [self.keys.hold(hold.request_id), self.keys.holds]
+        keys += [self.keys.budget(*window) for window in hold.budget_windows]
+        placed = (hold.amount_nano, hold.placed_on, hold.reserved_at_ms, hold.context)
+        args = [hold.request_id, lease_seconds * 1000, *placed, *forget_ms]
+        reply = self._run(self._place_again, keys, args)
+        return bool(reply[0] == b"placed")
 
     def lapsed(self, limit: int = 200) -> list[str]:
         """Request ids of holds whose lease has run out, oldest first. Raises StoreDown."""
@@ -241,7 +248,7 @@ class RedisBudgets:
 
     # How a call is put together and a reply read
 
-    def _run(self, script: _Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
             try:
                 return script(self._scripts, keys, args)

@@ -12,6 +12,8 @@ class RedisKeys:
         self.holds = self._base + "holds"
         self.events = self._base + "events"
         self.rejected_events = self._base + "rejected-events"
+        self.objects_waiting = self._base + "objects-waiting"
+        """Hash of owned objects that SQL does not have yet, by kind and id."""
 
     def hold(self, request_id: str) -> str:
         """Hash of one hold."""

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.engine import Dialect
 
@@ -88,6 +89,7 @@ teams = Table(
     Column("id", BigId, primary_key=True),
     Column("organization_id", BigId, ForeignKey("organizations.id"), nullable=False),
     Column("name", String(128), nullable=False, unique=True),
+    Column("sharing", String(16), nullable=False, default="client", server_default="client"),
     _created(),
 )
 
@@ -104,6 +106,7 @@ clients = Table(
     Column("default_output_tokens", BigInteger, nullable=False, default=0),
     Column("output_floor_tokens", BigInteger, nullable=False, default=0),
     Column("clamp_output", Boolean, nullable=False, default=False),
+    Column("may_fine_tune", Boolean, nullable=False, default=False, server_default=false()),
     _created(),
     Index(None, "team_id"),
 )
@@ -237,3 +240,23 @@ budget_windows = Table(
     PrimaryKeyConstraint("budget_id", "window_start"),
 )
 """What each budget window has been charged in recorded usage; equals Redis once drained."""
+
+owned_objects = Table(
+    "owned_objects",
+    metadata,
+    Column("kind", String(32), nullable=False),
+    Column("id", String(128), nullable=False),
+    Column("team_id", BigInteger, nullable=False),
+    Column("client_id", BigInteger, nullable=False),
+    Column("key_id", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("model", String(128), nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("data", Text),
+    Column("work", Text),
+    Column("work_state", String(16)),
+    PrimaryKeyConstraint("kind", "id"),
+    Index("ix_owned_objects_team_id_kind_created_at", "team_id", "kind", "created_at"),
+    Index("ix_owned_objects_work_state", "work_state"),
+)
+"""Whose each object at the provider is: see ``gateway.core.objects``."""

@@ -15,6 +15,7 @@ import re
 import select
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -193,17 +194,31 @@ class Answer:
         self._wire.abandon()
 
 
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A request body that is not JSON in memory: a form whose files are on disk."""
+
+    content_type: str
+    length: int
+    chunks: Iterable[bytes]
+
+
+def provider_client(settings: Settings) -> openai.OpenAI:
+    """The SDK's client of the provider, for everything off the hot path."""
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    return openai.OpenAI(
+        api_key=key or _PLACEHOLDER_KEY,
+        base_url=settings.upstream_url,
+        max_retries=0,
+        timeout=settings.upstream_connect_timeout_seconds * 4,
+    )
+
+
 class Upstream:
     """The provider of one gateway process."""
 
     def __init__(self, settings: Settings) -> None:
-        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
-        self.sdk = openai.OpenAI(
-            api_key=key or _PLACEHOLDER_KEY,
-            base_url=settings.upstream_url,
-            max_retries=0,
-            timeout=settings.upstream_connect_timeout_seconds * 4,
-        )
+        self.sdk = provider_client(settings)
         self._connect_seconds = settings.upstream_connect_timeout_seconds
         self.read_seconds = settings.upstream_read_timeout_seconds
         url = urlsplit(settings.upstream_url)
@@ -232,26 +247,26 @@ class Upstream:
         """The header lines that every request carries: what the SDK would have sent."""
         fields = {**self.sdk.default_headers, **self.sdk.auth_headers}
         # Bytes must reach the client as the provider made them, so no compression is asked for.
-        fields.update(
-            {"Host": host, "Accept-Encoding": "identity", "Content-Type": "application/json"}
-        )
+        fields.update({"Host": host, "Accept-Encoding": "identity"})
         lines = [
             f"{name}: {value}\r\n"
             for name, value in fields.items()
-            if isinstance(value, str) and name.lower() != "accept"
+            if isinstance(value, str) and name.lower() not in ("accept", "content-type")
         ]
         return "".join(lines)
 
     def send(
         self,
         path: str,
-        body: bytes,
+        body: bytes | Payload | None,
         request_id: str,
         extra: Mapping[str, str],
         *,
+        method: str = "POST",
         accept: str = "application/json",
     ) -> Answer:
-        """POST ``body`` to ``path`` (below the base URL) and wait for the answer's headers.
+        """Send ``body`` (bytes are JSON) to ``path`` below the base URL, and wait for the
+        answer's headers.
 
         ``request_id`` goes along as ``X-Client-Request-Id``, by which the provider's own logs
         can be searched. Raises NotSent where nothing can have been billed, else AnswerLost.
@@ -260,21 +275,18 @@ class Upstream:
             f"{name}: {value}\r\n" for name, value in extra.items() if _FIELD_VALUE.fullmatch(value)
         )
         head = (
-            f"POST {self._base_path}{path} HTTP/1.1\r\n{self._head}{forwarded}Accept: {accept}\r\n"
-            f"X-Client-Request-Id: {request_id}\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        try:
-            sock = self._pool.get_socket()
-        except TimeoutError as error:
-            raise NotSent(
-                f"no connection within {self._connect_seconds:g} seconds", timed_out=True
-            ) from error
-        except (OSError, RuntimeError) as error:
-            # RuntimeError: the name of the provider has no address.
-            raise NotSent(_said(error)) from error
+            f"{method} {self._base_path}{path} HTTP/1.1\r\n{self._head}{forwarded}"
+            f"Accept: {accept}\r\nX-Client-Request-Id: {request_id}\r\n{_framing(body)}\r\n"
+        ).encode("latin-1")
+        sock = self._connected()
         try:
             sock.settimeout(self.read_seconds)
-            sock.sendall(head.encode("latin-1") + body)
+            if isinstance(body, Payload):
+                sock.sendall(head)
+                for chunk in body.chunks:
+                    sock.sendall(chunk)
+            else:
+                sock.sendall(head + (body or b""))
         except OSError as error:
             # Part of the request is missing at the provider, which can only discard it.
             self._pool.release_socket(sock)
@@ -282,11 +294,22 @@ class Upstream:
         except BaseException:
             self._pool.release_socket(sock)
             raise
-        return Answer(self._receive(sock))
+        return Answer(self._receive(sock, method))
 
-    def _receive(self, sock: Any) -> _Wire:
+    def _connected(self) -> Any:
         try:
-            return _Wire(sock, self._pool, block_size=_READ_BYTES, method="POST")
+            return self._pool.get_socket()
+        except TimeoutError as error:
+            raise NotSent(
+                f"no connection within {self._connect_seconds:g} seconds", timed_out=True
+            ) from error
+        except (OSError, RuntimeError) as error:
+            # RuntimeError: the name of the provider has no address.
+            raise NotSent(_said(error)) from error
+
+    def _receive(self, sock: Any, method: str) -> _Wire:
+        try:
+            return _Wire(sock, self._pool, block_size=_READ_BYTES, method=method)
         except TimeoutError as error:
             raise AnswerTimeout(f"no answer within {self.read_seconds:g} seconds") from error
         except (OSError, HTTPParseError) as error:
@@ -298,6 +321,15 @@ class Upstream:
             return list(self.sdk.models.list())
         except openai.OpenAIError as error:
             raise UpstreamError(_said(error)) from error
+
+
+def _framing(body: bytes | Payload | None) -> str:
+    """The header lines that say what body follows."""
+    if body is None:
+        return ""
+    if isinstance(body, Payload):
+        return f"Content-Type: {body.content_type}\r\nContent-Length: {body.length}\r\n"
+    return f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
 
 
 def _said(error: BaseException) -> str:

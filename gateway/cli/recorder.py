@@ -25,4 +25,4 @@ def command() -> None:
     check_schema(engine)
     stop = stop_on_signals()
     blocking = connect(redis_url_of(settings), settings.redis_timeout_seconds + BLOCK_MS / 1000)
-    run_background(open_budgets(settings), blocking, engine, settings.recorder_batch, stop)
+    run_background(open_budgets(settings), blocking, engine, settings, stop)

@@ -7,12 +7,14 @@ by asking for usage: the extra usage chunk, and the ``"usage":null`` of the othe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.meters import read_answer
+from gateway.core.objects import Found, Kind
 from gateway.core.sse import DONE, data_event, event_data
-from gateway.core.usage import InvalidUsage, Usage, usage_from_chat
+from gateway.core.usage import Usage
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
 """Streamed bytes kept for counting in case the usage never comes; beyond, the hold is charged."""
@@ -20,26 +22,6 @@ KEPT_BYTES_MAX = 4 * 1024 * 1024
 OUTPUT_AHEAD_TOKENS = 256
 """Added per choice to a count of what arrived of a broken stream: a provider generates ahead
 of what it has sent, and stops only when it notices that nobody reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What an answer says about itself. ``usage`` is None where it reports none to believe."""
-
-    usage: Usage | None
-    service_tier: str | None
-
-
-def read_answer(payload: object) -> Reading:
-    """The reading of a whole, parsed answer."""
-    if not isinstance(payload, dict):
-        return Reading(None, None)
-    try:
-        usage = usage_from_chat(payload.get("usage"))
-    except InvalidUsage:
-        usage = None
-    tier = payload.get("service_tier")
-    return Reading(usage, tier if isinstance(tier, str) else None)
 
 
 @dataclass
@@ -60,9 +42,15 @@ class ChatStreamMeter:
     failed: bool = False
     kept: list[bytes] = field(default_factory=list)
     kept_bytes: int = 0
+    stored: bool = False
+    """Whether the provider keeps the answer, so that its id is an object with an owner."""
+    found: list[Found] = field(default_factory=list)
 
     def take(self, event: bytes) -> bytes:
         """What to pass on of ``event``: itself, a part of it, or nothing."""
+        if self.stored and (found := _stored_answer(event)):
+            self.found += found
+            self.stored = False
         if b'"usage"' in event or b'"error"' in event:
             return self._inspect(event)
         if DONE in event and event_data(event) == DONE:
@@ -130,6 +118,24 @@ class ChatStreamMeter:
         # rendering of tool calls and of the message's end costs.
         counted = sum(count("".join(parts)) + 8 for parts in texts.values())
         return counted + choices * OUTPUT_AHEAD_TOKENS
+
+
+def _stored_answer(event: bytes) -> list[Found]:
+    """The kept answer that a chunk belongs to."""
+    try:
+        chunk = json.loads(event_data(event))
+    except (ValueError, RecursionError):
+        return []
+    return completions_of(chunk) if isinstance(chunk, dict) else []
+
+
+def completions_of(answer: Mapping[str, Any]) -> list[Found]:
+    """The object that a stored chat completion, or a chunk of one, is."""
+    name, created = answer.get("id"), answer.get("created")
+    if not isinstance(name, str):
+        return []
+    at = created if isinstance(created, int) else 0
+    return [Found(Kind.COMPLETION, name, at, str(answer.get("model", "")))]
 
 
 def _generated(chunk: object) -> Iterator[tuple[tuple[int, str], str]]:

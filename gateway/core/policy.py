@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from gateway.core.budgets import Budget, Scope
 from gateway.core.prices import PriceBook
@@ -24,6 +25,13 @@ def hash_key(secret: str) -> str:
     A key is 256 random bits, so a plain fast hash is enough: there is nothing to guess.
     """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Sharing(StrEnum):
+    """Who of a team may use an object (a file, a job) that one of its clients has made."""
+
+    CLIENT = "client"
+    TEAM = "team"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,9 @@ class Client:
     default_output_tokens: int = 0
     output_floor_tokens: int = 0
     clamp_output: bool = False
+    may_fine_tune: bool = False
+    sharing: Sharing = Sharing.CLIENT
+    """Its team's."""
 
     def may_use(self, model: str) -> bool:
         """Whether ``model`` matches an allowed pattern; no patterns allow every model."""

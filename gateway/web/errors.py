@@ -23,7 +23,7 @@ def _render(error: ApiError) -> Response:
     return made
 
 
-def install(app: Flask, body_bytes_max: int) -> None:
+def install(app: Flask) -> None:
     """Render every error of ``app`` in the envelope."""
 
     @app.errorhandler(ApiError)
@@ -32,7 +32,7 @@ def install(app: Flask, body_bytes_max: int) -> None:
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
-        return _render(_as_api_error(error, body_bytes_max))
+        return _render(_as_api_error(error))
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
@@ -41,12 +41,14 @@ def install(app: Flask, body_bytes_max: int) -> None:
         return _render(ApiError("The gateway failed to serve this request; its log says why."))
 
 
-def _as_api_error(error: HTTPException, body_bytes_max: int) -> ApiError:
+def _as_api_error(error: HTTPException) -> ApiError:
     where = f"{request.method} {request.path[:200]}"
     if isinstance(error, RequestEntityTooLarge):
+        form = request.mimetype == "multipart/form-data"
+        setting = "FAREGATE_FILE_BYTES_MAX" if form else "FAREGATE_BODY_BYTES_MAX"
         return errors.BodyTooLarge(
-            f"The request body is larger than {body_bytes_max:,} bytes, the limit here"
-            " (FAREGATE_BODY_BYTES_MAX)."
+            f"The request body is larger than {request.max_content_length:,} bytes, the limit"
+            f" here ({setting})."
         )
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(set(error.valid_methods or ()) - {"OPTIONS", "HEAD"}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import g, request
@@ -32,12 +34,25 @@ def json_object(settings: Settings) -> tuple[dict[str, Any], int]:
 
 def _read(patience_seconds: float) -> bytes:
     """The whole body, or an error: what was cut short or cut off is never taken for whole."""
-    try:
+    with reading_body(patience_seconds):
         raw = request.get_data(cache=False)
         if request.content_length is None:
             # Of a chunked body werkzeug gives what is within the limit; asking for more raises
             # its 413 where there is more.
             request.stream.read(1)
+    if request.content_length is not None and len(raw) < request.content_length:
+        raise BadRequest(
+            f"The request body ended after {len(raw)} of the {request.content_length} bytes that"
+            " Content-Length announced."
+        )
+    return raw
+
+
+@contextmanager
+def reading_body(patience_seconds: float) -> Iterator[None]:
+    """Gives what goes wrong while a body is read its name. Raises BadRequest, RequestTimeout."""
+    try:
+        yield
     except ParseException as error:
         raise BadRequest(f"The request body is not framed as HTTP says: {error}.") from None
     except ClientDisconnected as error:
@@ -48,12 +63,6 @@ def _read(patience_seconds: float) -> bytes:
                 " here (FAREGATE_CLIENT_TIMEOUT_SECONDS)."
             ) from None
         raise
-    if request.content_length is not None and len(raw) < request.content_length:
-        raise BadRequest(
-            f"The request body ended after {len(raw)} of the {request.content_length} bytes that"
-            " Content-Length announced."
-        )
-    return raw
 
 
 def forwarded_headers(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The recorder process: recorder, expirer and restorer, a thread each."""
+"""The recorder process: recorder, expirer, restorer and follower, a thread each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import structlog
 from sqlalchemy import Engine
 
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.adapters.upstream import provider_client
+from gateway.settings import Settings
 from gateway.workers.expirer import Expirer
+from gateway.workers.followed import FOLLOWED
+from gateway.workers.follower import Follower
 from gateway.workers.recorder import Recorder
 from gateway.workers.restorer import Restorer
 
@@ -18,14 +22,20 @@ _log = structlog.get_logger(__name__)
 
 
 def run_background(
-    budgets: RedisBudgets, blocking: redis.Redis, engine: Engine, batch: int, stop: threading.Event
+    budgets: RedisBudgets,
+    blocking: redis.Redis,
+    engine: Engine,
+    settings: Settings,
+    stop: threading.Event,
 ) -> None:
     """Run until ``stop`` is set, then record what still waits.
 
     ``blocking`` is a client of its own, with room for the recorder's blocking reads. A thread
     that dies of an error it does not know ends the process, so that its supervisor sees it.
     """
-    recorder = Recorder(blocking, budgets.keys, engine, batch)
+    recorder = Recorder(blocking, budgets.keys, engine, settings.recorder_batch)
+    provider = provider_client(settings) if settings.openai_api_key else None
+    follower = Follower(budgets, engine, provider, FOLLOWED, settings.follow_seconds)
     failures: list[BaseException] = []
 
     def guarded(run: Callable[[threading.Event], None]) -> Callable[[], None]:
@@ -38,7 +48,7 @@ def run_background(
 
         return work
 
-    parts = (recorder.run, Expirer(budgets).run, Restorer(budgets, engine).run)
+    parts = (recorder.run, Expirer(budgets).run, Restorer(budgets, engine).run, follower.run)
     threads = [threading.Thread(target=guarded(part), name=part.__qualname__) for part in parts]
     for thread in threads:
         thread.start()

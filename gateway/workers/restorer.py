@@ -15,9 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.database import first_line
 from gateway.adapters.directory import Directory
+from gateway.adapters.object_rows import open_work
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.tables import budget_windows, budgets
 from gateway.core.budgets import FOREVER_MS, Window, WindowKind, window_at
+from gateway.core.long_work import LEASE_SECONDS, work_from
 
 PAUSE_SECONDS = 1.0
 KEPT_MS = 3_456_000_000
@@ -62,6 +64,8 @@ class Restorer:
                 return False
             seconds, micros = pipe.time()
             windows = self._live_windows(seconds * 1000 + micros // 1000)
+            # Before anything is admitted, what long-lived work may still cost is held again.
+            held = self._place_holds()
             pipe.multi()
             for budget_id, window, spent_nano in windows:
                 name = keys.budget(budget_id, window.start_ms)
@@ -74,9 +78,31 @@ class Restorer:
                 pipe.execute()
             except WatchError:
                 return False
-        if windows:
-            _log.warning("redis.counters_restored", windows=len(windows), policy_version=version)
+        if windows or held:
+            _log.warning(
+                "redis.counters_restored",
+                windows=len(windows),
+                holds=held,
+                policy_version=version,
+            )
         return True
+
+    def _place_holds(self) -> int:
+        """Place the holds of open long-lived work again; returns how many were missing."""
+        works = [work_from(one.work) for one in open_work(self._engine) if one.work is not None]
+        if not works:
+            return 0
+        with self._engine.connect() as connection:
+            kinds = {row.id: row for row in connection.execute(select(budgets))}
+        placed = 0
+        for work in works:
+            forget_ms = []
+            for budget_id, start_ms in work.hold.budget_windows:
+                row = kinds[budget_id]
+                end_ms = window_at(WindowKind(row.window), row.time_zone, start_ms).end_ms
+                forget_ms.append(end_ms + KEPT_MS if end_ms < FOREVER_MS else 0)
+            placed += self._budgets.place_again(work.hold, forget_ms, LEASE_SECONDS)
+        return placed
 
     def _live_windows(self, now_ms: int) -> list[tuple[int, Window, int]]:
         """Budget id, window and nano-dollars spent, of each window that Redis still keeps."""

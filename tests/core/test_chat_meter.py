@@ -11,9 +11,8 @@ from gateway.core.chat_meter import (
     KEPT_BYTES_MAX,
     OUTPUT_AHEAD_TOKENS,
     ChatStreamMeter,
-    Reading,
-    read_answer,
 )
+from gateway.core.meters import Reading, read_answer
 from gateway.core.sse import comment, data_event, event_data
 from gateway.core.usage import Usage
 

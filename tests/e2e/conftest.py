@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import Rig, SimulatedProvider, Tenant
+from tests.e2e.provider import SimulatedProvider
+from tests.e2e.rig import Rig, Tenant
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from gateway.core.money import display_usd, usd_from_nano
 from gateway.core.prices import Meter, Rate
 from tests.e2e.conftest import MakeRig
 from tests.e2e.money import cost_nano
-from tests.e2e.rig import Rig, Tenant, report
+from tests.e2e.provider import report
+from tests.e2e.rig import Rig, Tenant
 from tests.e2e.traffic import EMBEDDINGS, MODEL, at_once
 
 OUTPUT_NANO = 1500

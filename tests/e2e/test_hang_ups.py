@@ -12,7 +12,8 @@ import pytest
 
 from tests.e2e.conftest import MakeRig
 from tests.e2e.money import cost_nano, usd
-from tests.e2e.rig import Rig, report, until
+from tests.e2e.provider import report, until
+from tests.e2e.rig import Rig
 from tests.e2e.traffic import CHAT, Caller, question
 
 

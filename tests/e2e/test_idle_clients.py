@@ -10,7 +10,8 @@ import socket
 import pytest
 
 from tests.e2e.conftest import MakeRig
-from tests.e2e.rig import Rig, Tenant, until
+from tests.e2e.provider import until
+from tests.e2e.rig import Rig, Tenant
 from tests.e2e.traffic import CHAT, question
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.e2e.conftest import MakeRig
 from tests.e2e.money import cost_nano, usd
-from tests.e2e.rig import Rig, Tenant, report
+from tests.e2e.provider import report
+from tests.e2e.rig import Rig, Tenant
 from tests.stores import temporary_redis
 
 ROUNDS = int(os.environ.get("FAREGATE_KILL_ROUNDS", "5"))

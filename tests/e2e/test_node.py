@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from tests.e2e.money import usd
-from tests.e2e.rig import Rig, report
+from tests.e2e.provider import report
+from tests.e2e.rig import Rig
 
 PROGRAM = """
 const answer = await fetch(`${process.env.OPENAI_BASE_URL}/chat/completions`, {

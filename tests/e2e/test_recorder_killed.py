@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 
 from tests.e2e.conftest import MakeRig
-from tests.e2e.rig import Rig, report, until
+from tests.e2e.provider import report, until
+from tests.e2e.rig import Rig
 from tests.e2e.test_killed import Load, assert_all_recorded
 
 KILLS = 3

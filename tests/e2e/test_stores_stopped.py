@@ -17,7 +17,8 @@ from sqlalchemy import create_engine, text
 
 from gateway.adapters.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import MakeRig
-from tests.e2e.rig import Rig, SimulatedProvider, report, running, until
+from tests.e2e.provider import SimulatedProvider, report, until
+from tests.e2e.rig import Rig, running
 from tests.e2e.test_killed import Load, assert_all_recorded
 
 LOCK_SECONDS = float(os.environ.get("FAREGATE_SQL_LOCK_SECONDS", "3"))

@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.rig import Rig, SimulatedProvider, running, until
+from tests.e2e.provider import SimulatedProvider, until
+from tests.e2e.rig import Rig, running
 from tests.processes import Running
 
 STREAMS = 8

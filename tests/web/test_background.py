@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 import gateway.app
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
+from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
 
 
@@ -21,6 +22,7 @@ from gateway.adapters.policies import Policies
         (Policies, "watch", "policy_watch"),
         (HoldKeeper, "renew_leases", "lease_renewal"),
         (HoldKeeper, "resolve_backlog", "late_resolutions"),
+        (ObjectKeeper, "note_late", "late_objects"),
         (Metrics, "watch", "gauges"),
     ],
 )
@@ -53,7 +55,7 @@ def test_a_task_that_fails_is_logged_and_goes_on(
         gateway.app.start_background(app)
         assert ran_again.wait(10)
     gevent.killall(started)
-    assert len(started) == 4
+    assert len(started) == 5
     (failed,) = [log for log in logs if log["event"] == "background.failed"]
     assert failed["task"] == name
     assert failed["exc_info"]

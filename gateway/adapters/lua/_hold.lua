@@ -8,6 +8,8 @@
 --                    token_us  microseconds of that limit per token (0 = no limit)
 --                    context   JSON: who asked for what
 --                    charged   nano-dollars charged at expiry (state expired only)
+--                    handed    1 where it was handed over to long-lived work, which is no
+--                              request in flight any more
 --
 -- A closed hold keeps its state alone, for an hour: what comes late for it (a call whose reply
 -- was lost, a reserve that was overtaken) can tell that it ended from that it never was, and
@@ -27,11 +29,17 @@ end
 
 local function read_hold(key)
   local f = redis.call('HMGET', key, 'state', 'amount', 'budgets', 'at', 'tokens', 'token_us',
-    'context', 'charged')
+    'context', 'charged', 'handed')
   if not f[1] then return nil end
   return {state = f[1], amount = tonumber(f[2]), budgets = f[3], at = f[4],
     tokens = tonumber(f[5] or '0'), token_us = tonumber(f[6] or '0'), context = f[7],
-    charged = tonumber(f[8] or '0')}
+    charged = tonumber(f[8] or '0'), handed = f[9] == '1'}
+end
+
+-- Takes an ended hold off the list of open ones, and its request out of the client's count.
+local function leave(hold, holds_key, client_key, id)
+  redis.call('ZREM', holds_key, id)
+  if not hold.handed then redis.call('HINCRBY', client_key, 'inflight', -1) end
 end
 
 -- The budgets of a hold in the order of the budget keys; an error if the caller brought

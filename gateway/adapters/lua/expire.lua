@@ -22,6 +22,5 @@ charge(budgets, 5, hold.amount, true)
 emit(KEYS[4], ARGV[1], 'request', 'expired', hold.amount, hold, ARGV[2], at)
 redis.call('HSET', KEYS[1], 'state', 'expired', 'charged', integer(hold.amount))
 redis.call('PEXPIRE', KEYS[1], 86400000)
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HINCRBY', KEYS[3], 'inflight', -1)
+leave(hold, KEYS[2], KEYS[3], ARGV[1])
 return {'expired', hold.amount}

@@ -27,8 +27,7 @@ end
 local left = charge(budgets, 5, 0, true)
 emit(KEYS[4], ARGV[1], 'request', 'released', 0, hold, ARGV[2], at)
 close_id(KEYS[1])
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HINCRBY', KEYS[3], 'inflight', -1)
+leave(hold, KEYS[2], KEYS[3], ARGV[1])
 if hold.token_us > 0 then
   local tat = tonumber(redis.call('HGET', KEYS[3], 'tokens_tat') or '0')
   redis.call('HSET', KEYS[3], 'tokens_tat', integer(math.max(tat - hold.tokens * hold.token_us, 0)))

@@ -35,8 +35,7 @@ local left = charge(budgets, 6, cost, not lost)
 emit(KEYS[5], ARGV[1], 'request', 'settled', cost, hold, ARGV[5], at)
 close_id(KEYS[1])
 if lost then return {'unheld', left, hold.amount} end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('HINCRBY', KEYS[3], 'inflight', -1)
+leave(hold, KEYS[2], KEYS[3], ARGV[1])
 if hold.token_us > 0 and tokens >= 0 then
   -- The limit is on tokens used: what was charged beforehand is trued up, down to a debt.
   local tat = tonumber(redis.call('HGET', KEYS[3], 'tokens_tat') or '0')

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import gevent
 from flask import Blueprint, Response
@@ -10,17 +12,16 @@ from flask import Blueprint, Response
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
+from gateway.core.chat_meter import ChatStreamMeter, completions_of
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_chat_prompt
-from gateway.exchange import Exchange
-from gateway.relay import admit, complete
-from gateway.relay_stream import stream
+from gateway.exchange import Exchange, owns_nothing
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.openai.checks import bound_rules, check_stream_fields
 from gateway.web.openai.model_access import priced_model
-from gateway.web.replies import response
+from gateway.web.serving import serve, whole_or_streamed
 
 blueprint = Blueprint("chat", __name__)
 
@@ -29,9 +30,7 @@ blueprint = Blueprint("chat", __name__)
 def create_chat_completion() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    exchange, hold = admit(at.gate, partial(_prepare, at))
-    serve = stream if exchange.streamed else complete
-    return response(serve(at.gate, exchange, hold))
+    return serve(at, partial(_prepare, at), whole_or_streamed)
 
 
 def _prepare(at: Services, policy: Policy) -> Exchange:
@@ -47,6 +46,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
         prompt = gevent.get_hub().threadpool.apply(count_chat_prompt, (body, facts, count))
     else:
         prompt = count_chat_prompt(body, facts, count)
+    bound = bound_chat(body, price, facts, prompt, client, bound_rules(settings))
     return Exchange(
         policy=policy,
         client=client,
@@ -54,10 +54,18 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
         endpoint="chat/completions",
         model=model,
         body=body,
-        bound=bound_chat(body, price, facts, prompt, client, bound_rules(settings)),
+        bound=bound,
         price=price,
         facts=facts,
         streamed=bool(body.get("stream")),
         rewrite=rewritten_chat,
+        stream_meter=partial(_stream_meter, body, bound.choices),
+        owns=completions_of if body.get("store") is True else owns_nothing,
         headers=forwarded_headers(settings),
     )
+
+
+def _stream_meter(body: Mapping[str, Any], choices: int) -> ChatStreamMeter:
+    options = body.get("stream_options")
+    asked = isinstance(options, dict) and bool(options.get("include_usage"))
+    return ChatStreamMeter(asked, choices, stored=body.get("store") is True)

@@ -13,12 +13,11 @@ from gateway.core.catalog import facts_for
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_embedding_input
 from gateway.exchange import Exchange
-from gateway.relay import admit, complete
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.openai.model_access import priced_model
-from gateway.web.replies import response
+from gateway.web.serving import serve
 
 blueprint = Blueprint("embeddings", __name__)
 
@@ -27,7 +26,7 @@ blueprint = Blueprint("embeddings", __name__)
 def create_embedding() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    return response(complete(at.gate, *admit(at.gate, partial(_prepare, at))))
+    return serve(at, partial(_prepare, at))
 
 
 def _prepare(at: Services, policy: Policy) -> Exchange:

@@ -1,0 +1,13 @@
+"""Every family of endpoints that the gateway serves. What is not here is refused."""
+
+from __future__ import annotations
+
+from gateway.web import probes
+from gateway.web.openai import chat, embeddings, models
+
+BLUEPRINTS = (
+    chat.blueprint,
+    embeddings.blueprint,
+    models.blueprint,
+    probes.blueprint,
+)

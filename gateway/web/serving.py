@@ -1,0 +1,28 @@
+"""The last step of every route on the paid path: admit, serve, turn into HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response
+
+from gateway.core.holds import Hold
+from gateway.exchange import Exchange, Gate, Prepare, Reply
+from gateway.relay import admit, complete
+from gateway.relay_stream import stream
+from gateway.web.current import Services
+from gateway.web.replies import response
+
+Serve = Callable[[Gate, Exchange, Hold], Reply]
+"""Serves an admitted request: ``relay.complete``, ``relay_stream.stream`` and their like."""
+
+
+def whole_or_streamed(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
+    """Serve by what the request asked for."""
+    return (stream if exchange.streamed else complete)(gate, exchange, hold)
+
+
+def serve(at: Services, prepare: Prepare, how: Serve = complete) -> Response:
+    """The response to the current request: prepared, admitted and served."""
+    exchange, hold = admit(at.gate, prepare)
+    return response(how(at.gate, exchange, hold))

@@ -1,0 +1,10 @@
+"""The kinds of long-lived work, and how each is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.core.objects import Kind
+from gateway.core.progress import Follow
+
+FOLLOWED: Mapping[Kind, Follow] = {}

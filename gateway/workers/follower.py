@@ -1,0 +1,186 @@
+"""Follows long-lived work to its end and settles it to the client that began it.
+
+The provider is asked about every open batch, job and background response in turn. Until one
+ends its hold is kept alive; when it ends it is settled with the provider's own figures. All
+that is needed is in SQL and Redis, so any recorder process can take over from any other.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import openai
+import structlog
+from openai import OpenAI
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.adapters.database import first_line
+from gateway.adapters.object_rows import open_work, settle_work
+from gateway.adapters.owned_objects import OwnedObjects
+from gateway.adapters.price_rows import stored_price
+from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
+from gateway.adapters.usage_rows import records_of
+from gateway.core.holds import Hold
+from gateway.core.long_work import LEASE_SECONDS, Work, work_from
+from gateway.core.objects import Kind, OwnedObject
+from gateway.core.outcomes import Outcome
+from gateway.core.prices import Price
+from gateway.core.progress import Follow, Progress
+from gateway.core.usage import Certainty
+
+MOVE_SECONDS = 0.5
+"""How often owners that wait in Redis are moved to SQL."""
+
+_log = structlog.get_logger(__name__)
+
+
+class AskingProvider:
+    """Reads from the provider with the SDK, which is off the hot path here."""
+
+    def __init__(self, client: OpenAI) -> None:
+        self._client = client
+
+    def json(self, path: str) -> Mapping[str, Any]:
+        """The object at ``path`` below the base URL. Raises the SDK's errors."""
+        found = self._client.get(path, cast_to=object)
+        return found if isinstance(found, dict) else {}
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of the content at ``path``. Raises the SDK's errors."""
+        file_id = path.removeprefix("/files/").removesuffix("/content")
+        with self._client.files.with_streaming_response.content(file_id) as answer:
+            for line in answer.iter_lines():
+                yield line.encode()
+
+
+class Follower:
+    """Any number may run: settling is idempotent, and each end is written down once."""
+
+    def __init__(
+        self,
+        budgets: RedisBudgets,
+        engine: Engine,
+        client: OpenAI | None,
+        kinds: Mapping[Kind, Follow],
+        seconds: float,
+    ) -> None:
+        """``client`` is None where no provider key is set: owners are moved all the same."""
+        self._budgets = budgets
+        self._engine = engine
+        self._objects = OwnedObjects(engine, budgets)
+        self._asking = None if client is None else AskingProvider(client)
+        self._kinds = kinds
+        self._seconds = seconds
+
+    def run(self, stop: threading.Event) -> None:
+        """Move owners and follow work until ``stop`` is set, through failures of either store."""
+        waited = self._seconds
+        while not stop.wait(pause := min(MOVE_SECONDS, self._seconds)):
+            waited += pause
+            try:
+                self._objects.move()
+                if waited >= self._seconds:
+                    waited = 0.0
+                    self.step()
+            except StoreDown as error:
+                _log.warning("follower.redis_unreachable", reason=first_line(error))
+            except SQLAlchemyError as error:
+                _log.warning("follower.database_refuses", reason=first_line(error))
+
+    def step(self) -> int:
+        """Ask about every open piece of work once; returns how many ended.
+
+        Raises the stores' errors.
+        """
+        if self._asking is None:
+            return 0
+        ended = 0
+        for one in open_work(self._engine):
+            follow = self._kinds.get(one.kind)
+            if follow is None or one.work is None:
+                continue
+            work = work_from(one.work)
+            self._budgets.hand_over(work.hold.request_id, work.hold.client_id, LEASE_SECONDS)
+            progress = self._asked(follow, one, work)
+            if progress is None:
+                continue
+            self._keep(one, progress)
+            if progress.outcome is not None:
+                self._settle(one, work.hold, progress.outcome)
+                ended += 1
+        return ended
+
+    def _asked(self, follow: Follow, one: OwnedObject, work: Work) -> Progress | None:
+        """The progress of one piece of work; None where it could not be learned this time."""
+        assert self._asking is not None
+        try:
+            return follow(self._asking, one, work, self._price)
+        except openai.NotFoundError:
+            # The provider does not know it any more, so nobody will say what it cost.
+            return Progress(outcome=_nobody_knows(work))
+        except openai.OpenAIError as error:
+            _log.warning("follower.provider", object=one.name, reason=first_line(error))
+        except (SQLAlchemyError, StoreDown):
+            raise
+        except Exception:
+            # One piece of work that cannot be read must not stop the others.
+            _log.exception("follower.failed", object=one.name)
+        return None
+
+    def _keep(self, one: OwnedObject, progress: Progress) -> None:
+        """Write down what is new, before it is settled: owners come before everything."""
+        made = [
+            replace(
+                one,
+                kind=found.kind,
+                id=found.id,
+                created_at=found.created_at,
+                model=found.model,
+                data=found.data,
+                work=None,
+                work_state=None,
+            )
+            for found in progress.found
+        ]
+        if progress.data is not None and progress.data != one.data:
+            made.append(replace(one, data=progress.data))
+        if made:
+            self._objects.note(made)
+            self._objects.move()
+
+    def _settle(self, one: OwnedObject, hold: Hold, outcome: Outcome) -> None:
+        if not self._is_settled(hold):
+            resolution = self._budgets.settle(
+                hold, outcome.cost_nano, outcome.tokens, outcome.output_tokens, outcome.as_json()
+            )
+            _log.info("work.settled", object=one.name, outcome=resolution.outcome)
+            if outcome.cost_nano > hold.amount_nano:
+                _log.error("hold.overrun", request_id=hold.request_id, object=one.name)
+        settle_work(self._engine, one.kind, one.id)
+
+    def _is_settled(self, hold: Hold) -> bool:
+        """Whether an earlier run settled it and ended before it could write that down.
+
+        Redis forgets ended holds in time, and what it has forgotten it would charge again:
+        then the record in SQL tells.
+        """
+        if self._budgets.find(hold.request_id) is not None:
+            return False
+        return bool(records_of(self._engine, hold.request_id))
+
+    def _price(self, price_id: int | None) -> Price | None:
+        return None if price_id is None else stored_price(self._engine, price_id)
+
+
+def _nobody_knows(work: Work) -> Outcome:
+    return Outcome(
+        status=404,
+        certainty=Certainty.UNKNOWN,
+        cost_nano=work.hold.amount_nano,
+        service_tier=work.tier,
+        reason="object_gone",
+    )
