@@ -48,7 +48,7 @@ class Delivery:
         if wish.fault is Fault.RESET_BEFORE_HEADERS:
             self._connection.reset()
             return
-        if wish.fault is Fault.ERROR_EVENT and isinstance(result, Answer):
+        if wish.fault is Fault.ERROR_EVENT and "event-stream" not in result.content_type:
             raise injected(500)
         if wish.fault is Fault.GZIP:
             headers["content-encoding"] = "gzip"
@@ -81,7 +81,7 @@ class Delivery:
         self._charge(answer.charge)
         connection, fault = self._connection, wish.fault
         body = answer.body
-        if fault is Fault.NO_USAGE:
+        if fault is Fault.NO_USAGE and "json" in answer.content_type:
             body = _without_usage(body)
         elif fault is Fault.BAD_JSON:
             body = body[: len(body) // 2]
@@ -168,7 +168,7 @@ class _Streaming:
             self._connection.send(burst)
             burst = b""
             gevent.sleep(wish.first_byte_ms / 1000)
-        waiting = 0
+        waiting = index = 0
         for index, (event, tokens) in enumerate(stream.events, start=1):
             self._tokens = tokens
             burst += self._framed(event)
@@ -183,13 +183,18 @@ class _Streaming:
                 burst, waiting = b"", 0
                 if pause or index % (EVENTS_PER_SEND * SENDS_PER_TURN) == 0:
                     gevent.sleep(pause)
+        if index < half and wish.fault is Fault.BAD_JSON:
+            # A stream of nothing but its last event.
+            burst += self._framed(_BAD_EVENT)
         if burst:
             self._connection.send(burst)
 
     def _send_end(self, stream: Stream) -> None:
         burst = b""
-        if stream.usage_event and self._wish.fault is not Fault.NO_USAGE:
-            burst += self._framed(stream.usage_event)
+        no_usage = self._wish.fault is Fault.NO_USAGE
+        last = stream.usage_event_bare if no_usage else stream.usage_event
+        if last:
+            burst += self._framed(last)
         if stream.done_event and self._wish.fault is not Fault.MISSING_DONE:
             burst += self._framed(stream.done_event)
         if self._gzip is not None:

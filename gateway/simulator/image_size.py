@@ -20,16 +20,24 @@ def size_of_image(url: str) -> tuple[int, int]:
         return REMOTE_SIZES[crc32(url.encode()) % len(REMOTE_SIZES)]
     _, _, encoded = url.partition("base64,")
     try:
-        data = base64.b64decode(encoded, validate=True)
-        size = _png(data) or _gif(data) or _jpeg(data) or _webp(data)
-    except (binascii.Error, struct.error, IndexError, ValueError):
+        size = size_of_data(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
         size = None
-    if size is None or min(size) < 1:
+    if size is None:
         raise bad_request(
             "You uploaded an unsupported image. Please make sure your image is valid.",
             code="image_parse_error",
         )
     return size
+
+
+def size_of_data(data: bytes) -> tuple[int, int] | None:
+    """Pixels across and down of a PNG, GIF, JPEG or WebP file; None for anything else."""
+    try:
+        size = _png(data) or _gif(data) or _jpeg(data) or _webp(data)
+    except (struct.error, IndexError):
+        return None
+    return size if size is not None and min(size) > 0 else None
 
 
 def _png(data: bytes) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.simulator.errors import ProviderError, model_not_found
+from gateway.simulator.errors import ProviderError, bad_request, model_not_found
 from gateway.simulator.server import Answer, Request
 
 CREATED = 1_715_367_049
@@ -35,7 +35,9 @@ class Model:
     cache_writes: bool = False
     """Whether tokens newly put in the prompt cache are reported, and billed, as such."""
     dimensions: int = 0
-    """Length of an embedding; 0 for models that chat."""
+    """Length of an embedding; 0 for models that make none."""
+    serves: str = "chat"
+    """The work it does: chat, embeddings, images, speech or transcription."""
     tiers: tuple[str, ...] = ("default", "priority")
     """Service tiers that the model offers."""
 
@@ -91,6 +93,7 @@ _OFFERED = (
         8_192,
         encoding=_CL100K,
         dimensions=1_536,
+        serves="embeddings",
     ),
     Model(
         "text-embedding-3-large",
@@ -98,6 +101,7 @@ _OFFERED = (
         8_192,
         encoding=_CL100K,
         dimensions=3_072,
+        serves="embeddings",
     ),
     Model(
         "text-embedding-ada-002",
@@ -105,7 +109,21 @@ _OFFERED = (
         8_192,
         encoding=_CL100K,
         dimensions=1_536,
+        serves="embeddings",
     ),
+    # Media models have no context window of their own here: their endpoints limit characters
+    # and seconds. Those with no dated name in price lists are billed under their plain one.
+    Model("dall-e-2", "dall-e-2", 0, serves="images"),
+    Model("dall-e-3", "dall-e-3", 0, serves="images"),
+    Model("gpt-image-1", "gpt-image-1", 0, serves="images"),
+    Model("gpt-image-1-mini", "gpt-image-1-mini", 0, serves="images"),
+    Model("gpt-image-1.5", "gpt-image-1.5-2025-12-16", 0, serves="images"),
+    Model("tts-1", "tts-1", 0, serves="speech"),
+    Model("tts-1-hd", "tts-1-hd", 0, serves="speech"),
+    Model("gpt-4o-mini-tts", "gpt-4o-mini-tts", 0, serves="speech"),
+    Model("whisper-1", "whisper-1", 0, serves="transcription"),
+    Model("gpt-4o-transcribe", "gpt-4o-transcribe", 0, serves="transcription"),
+    Model("gpt-4o-mini-transcribe", "gpt-4o-mini-transcribe", 0, serves="transcription"),
 )
 
 _BY_NAME = {model.name: model for model in _OFFERED} | {model.snapshot: model for model in _OFFERED}
@@ -121,6 +139,20 @@ def find_model(name: object) -> Model:
     model = _BY_NAME.get(name) if isinstance(name, str) else None
     if model is None:
         raise model_not_found(str(name))
+    return model
+
+
+def find_model_serving(work: str, name: object) -> Model:
+    """The model called ``name``, which must do this ``work`` (a value of ``Model.serves``).
+
+    Raises ProviderError as ``find_model`` does, and 400 for a model that does other work.
+    """
+    model = find_model(name)
+    if model.serves != work:
+        able = ", ".join(f"'{offered.name}'" for offered in _OFFERED if offered.serves == work)
+        raise bad_request(
+            f"Invalid value: '{name}'. Supported values are: {able}.", "model", "invalid_value"
+        )
     return model
 
 

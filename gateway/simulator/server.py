@@ -99,6 +99,8 @@ class Stream:
     event_count: int
     charge: Charge
     usage_event: bytes = b""
+    usage_event_bare: bytes = b""
+    """Sent in place of ``usage_event`` where the usage is to be left out but not the event."""
     done_event: bytes = b"data: [DONE]\n\n"
     content_type: str = "text/event-stream; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)

@@ -94,6 +94,10 @@ _LANGUAGES = {
 }
 
 
+LANGUAGES = frozenset(_LANGUAGES)
+"""Codes of the languages that texts can be composed in (ISO 639-1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Tape:
     """A long text made once; an answer is a stretch of it that begins with a sentence."""

@@ -36,6 +36,9 @@ class Charge:
     rejected_prediction_tokens: int = 0
     units: dict[str, int] = field(default_factory=dict)
     """Meters that are not tokens of text, by name (images, characters, milliseconds ...)."""
+    variant: str = ""
+    """What else the price of a unit depends on: size, and quality where it is not the standard
+    one (``1024x1024``, ``hd-1024x1792``); empty for all but pictures charged by the piece."""
     streamed: bool = False
     finished: bool = True
     """False where the answer was cut short; the counts are what was generated until then."""

@@ -73,7 +73,7 @@ _RANGES: tuple[tuple[str, bool, float, float], ...] = (
 def check_chat(body: Mapping[str, Any], strict: bool) -> Model:
     """The model asked for, once the request holds. Raises ProviderError (400, 404)."""
     model = find_model(body.get("model"))
-    if model.dimensions:
+    if model.serves != "chat":
         raise ProviderError(
             404,
             "This is not a chat model and thus not supported in the v1/chat/completions "
@@ -85,7 +85,7 @@ def check_chat(body: Mapping[str, Any], strict: bool) -> Model:
         raise bad_request(f"Unrecognized request argument supplied: {min(unknown)}")
     for name, whole, low, high in _RANGES:
         if body.get(name) is not None:
-            _check_number(name, body[name], whole, low, high)
+            check_number(name, body[name], whole, low, high)
     _check_maximum(body, model)
     _check_messages(body, model)
     _check_tools(body)
@@ -94,7 +94,8 @@ def check_chat(body: Mapping[str, Any], strict: bool) -> Model:
     return model
 
 
-def _check_number(name: str, value: object, whole: bool, low: float, high: float) -> None:
+def check_number(name: str, value: object, whole: bool, low: float, high: float) -> None:
+    """Raise ProviderError (400) unless ``value`` is a number from ``low`` to ``high``."""
     kind = "integer" if whole else "decimal"
     article = "an" if whole else "a"
     accepted = int if whole else (int, float)

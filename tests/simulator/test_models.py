@@ -4,7 +4,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from gateway.simulator.models import find_model
+from gateway.simulator.errors import ProviderError
+from gateway.simulator.models import find_model, find_model_serving
 
 
 def test_models_are_listed(client: OpenAI) -> None:
@@ -22,3 +23,10 @@ def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
 
 def test_a_dated_name_is_the_same_model() -> None:
     assert find_model("gpt-4o-mini-2024-07-18") is find_model("gpt-4o-mini")
+
+
+def test_a_model_does_its_own_work_only() -> None:
+    assert find_model_serving("speech", "tts-1").name == "tts-1"
+    with pytest.raises(ProviderError, match="'tts-1', 'tts-1-hd', 'gpt-4o-mini-tts'") as refused:
+        find_model_serving("speech", "gpt-4o")
+    assert (refused.value.status, refused.value.param) == (400, "model")
