@@ -22,11 +22,15 @@ from gateway.simulator.delivery import Delivery, error_answer
 from gateway.simulator.embeddings import Embeddings
 from gateway.simulator.errors import ProviderError, injected, unknown_url
 from gateway.simulator.faults import Directives, directives_for
+from gateway.simulator.images import image_routes
 from gateway.simulator.models import get_model, list_models
+from gateway.simulator.picture import PICTURES, picture_page
 from gateway.simulator.prompt_cache import PromptCache
 from gateway.simulator.routes import Routes
 from gateway.simulator.server import Answer, Connection, Request, Stream, serve_connection
+from gateway.simulator.speech import speech_routes
 from gateway.simulator.text import Writer
+from gateway.simulator.transcription import transcription_routes
 from gateway.simulator.truth import TruthLog
 
 NOTICE = "SIMULATION of an OpenAI-compatible provider (no real model)"
@@ -65,6 +69,9 @@ class Simulator:
             [
                 ("POST", "/v1/chat/completions", Chat(tokenizer, writer, PromptCache())),
                 ("POST", "/v1/embeddings", Embeddings(tokenizer)),
+                *image_routes(tokenizer),
+                *speech_routes(tokenizer),
+                *transcription_routes(writer),
                 ("GET", "/v1/models", list_models),
                 ("GET", "/v1/models/{model*}", get_model),
             ]
@@ -150,6 +157,8 @@ class Simulator:
             # Not counting this very request.
             totals["answering"] = self._answering - 1
             return Answer(orjson.dumps(totals))
+        if request.path.startswith(PICTURES):
+            return picture_page(request)
         if request.method == "GET" and request.path == "/":
             return Answer(f"{NOTICE}\n".encode(), content_type="text/plain; charset=utf-8")
         raise unknown_url(request.method, request.path)
