@@ -120,6 +120,14 @@ def text(body: Mapping[str, Any], name: str, longest: int) -> str:
     return value
 
 
+def optional_text(body: Mapping[str, Any], name: str) -> str:
+    """A text that may be missing, which is an empty one. Raises ProviderError (400)."""
+    value = body.get(name)
+    if not isinstance(value, str | None):
+        raise invalid_type(name, "a string", value)
+    return value or ""
+
+
 def _read(text: str, pattern: re.Pattern[str], number: Callable[[str], Any]) -> Any:
     """``text`` as a number, or as it is: the check of the field then names what is wrong."""
     return number(text) if pattern.fullmatch(text) else text

@@ -37,7 +37,7 @@ class Fault(StrEnum):
     NO_USAGE = "no-usage"
     """The usage report is left out; charged in full."""
     ERROR_EVENT = "error-event"
-    """A stream ends half-way in an error event; charged for the half. Else a 500, free."""
+    """A stream of events ends half-way in an error; charged for the half. Else a 500, free."""
     CLOSE_IDLE = "close-idle"
     """A right answer, then the kept-alive connection is closed unannounced."""
     GZIP = "gzip"

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from gateway.simulator.checks import choice, flag, refuse_unknown, text, values_of_form, whole
-from gateway.simulator.errors import bad_request, invalid_type, missing_parameter
+from gateway.simulator.checks import (
+    choice,
+    flag,
+    optional_text,
+    refuse_unknown,
+    text,
+    values_of_form,
+    whole,
+)
+from gateway.simulator.errors import bad_request, missing_parameter
 from gateway.simulator.image_size import size_of_data
 from gateway.simulator.image_tokens import LANDSCAPE, PORTRAIT, QUALITIES, SQUARE
 from gateway.simulator.models import Model, find_model_serving
@@ -134,16 +142,13 @@ def _task(
     inputs: tuple[tuple[int, int], ...] = (),
 ) -> ImageTask:
     prompt = text(body, "prompt", _PROMPT_MAX.get(model.name, _PROMPT_MAX_GPT))
-    for name in ("user", "safety_identifier"):
-        if not isinstance(body.get(name), str | None):
-            raise invalid_type(name, "a string", body[name])
     common: dict[str, Any] = {
         "endpoint": endpoint,
         "model": model,
         "requested_model": body.get("model") or model.name,
         "prompt": prompt,
         "n": whole(body, "n", 1, PICTURES_MAX, 1),
-        "user": body.get("safety_identifier") or body.get("user") or "",
+        "user": optional_text(body, "safety_identifier") or optional_text(body, "user"),
         "inputs": inputs,
     }
     own = _gpt_wishes(body, model, prompt) if model.name[0] == "g" else _dalle_wishes(body, model)

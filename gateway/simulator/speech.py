@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 
 from gateway.adapters.tokenizer import Tokenizer
-from gateway.simulator.checks import choice, decimal, refuse_unknown, text
-from gateway.simulator.errors import bad_request, invalid_type, missing_parameter
+from gateway.simulator.checks import choice, decimal, optional_text, refuse_unknown, text
+from gateway.simulator.errors import bad_request, missing_parameter
 from gateway.simulator.models import find_model_serving
 from gateway.simulator.routes import Route
 from gateway.simulator.server import Request, Stream
@@ -90,10 +90,8 @@ class Speech:
         return Stream(pieces, count, charge, done_event=b"", content_type=content_type)
 
     def _text_tokens(self, body: Mapping[str, Any], spoken: str, encoding: str) -> int:
-        instructions = body.get("instructions") or ""
-        if not isinstance(instructions, str):
-            raise invalid_type("instructions", "a string", instructions)
-        return sum(len(self._tokenizer.encode(t, encoding)) for t in (spoken, instructions))
+        texts = (spoken, optional_text(body, "instructions"))
+        return sum(len(self._tokenizer.encode(text, encoding)) for text in texts)
 
 
 def _check_voice(body: Mapping[str, Any], by_tokens: bool) -> None:

@@ -17,7 +17,14 @@ from typing import Any
 
 import orjson
 
-from gateway.simulator.checks import choice, decimal, flag, refuse_unknown, values_of_form
+from gateway.simulator.checks import (
+    choice,
+    decimal,
+    flag,
+    optional_text,
+    refuse_unknown,
+    values_of_form,
+)
 from gateway.simulator.errors import ProviderError, bad_request, missing_parameter
 from gateway.simulator.models import Model, find_model_serving
 from gateway.simulator.multipart import form_of
@@ -146,7 +153,7 @@ def _read(request: Request, endpoint: str) -> _Task:
         seed=int.from_bytes(blake2b(file.data, digest_size=8).digest(), "big"),
         form=answer_form,
         language=(not translating and _language(body)) or "en",
-        prompt=body.get("prompt") or "",
+        prompt=optional_text(body, "prompt"),
         temperature=decimal(body, "temperature", 0, 1, 0),
         **own,
     )
@@ -189,7 +196,7 @@ def _answer_form(body: dict[str, Any], model: Model) -> str:
 
 
 def _language(body: dict[str, Any]) -> str:
-    language: str = body.get("language") or "en"
+    language = optional_text(body, "language") or "en"
     if not _LANGUAGE.fullmatch(language):
         raise bad_request(
             f"Invalid language '{language}'. Language parameter must be specified in ISO-639-1 "
@@ -231,8 +238,9 @@ def _several(body: dict[str, Any], name: str, allowed: tuple[str, ...]) -> tuple
 
 
 def _check_chunking(body: dict[str, Any]) -> None:
-    strategy = body.get("chunking_strategy", body.get("chunking_strategy[type]"))
-    if strategy is None or strategy == "auto":
+    sent = "chunking_strategy" if "chunking_strategy" in body else "chunking_strategy[type]"
+    strategy = optional_text(body, sent)
+    if strategy in ("", "auto"):
         return
     if strategy.startswith("{"):
         with suppress(ValueError):

@@ -45,6 +45,7 @@ def test_what_is_no_number_stays_text_for_the_check_to_name() -> None:
         (lambda body: checks.text(body, "x", 3), "", "empty_string"),
         (lambda body: checks.text(body, "x", 3), 1, "invalid_type"),
         (lambda body: checks.text(body, "x", 3), None, "missing_required_parameter"),
+        (lambda body: checks.optional_text(body, "x"), ["a"], "invalid_type"),
     ],
 )
 def test_refusals_name_the_field(check: Callable[[Any], object], value: object, code: str) -> None:
@@ -64,3 +65,4 @@ def test_what_is_not_sent_has_its_default() -> None:
     assert checks.whole({"x": None}, "x", 1, 2, 2) == 2
     assert checks.decimal({"x": 1}, "x", 0, 2, 2) == 1
     assert not checks.flag({}, "x")
+    assert checks.optional_text({"x": None}, "x") == ""

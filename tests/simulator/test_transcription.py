@@ -157,6 +157,8 @@ def test_logprobs_are_those_of_the_text(client: OpenAI) -> None:
         ({"include": ["logprobs"]}, "include"),
         ({"include": ["all"], "model": GPT[0]}, "include"),
         ({"chunking_strategy": {"type": "odd"}}, "chunking_strategy"),
+        ({"extra_body": {"prompt": ["a", "b"]}}, "prompt"),
+        ({"extra_body": {"language": ["en"]}}, "language"),
         ({"file": ("a.wav", wav(99))}, "file"),
         ({"file": ("a.ogg", b"OggS" + b"\x00" * 40)}, "file"),
         ({"file": ("a.mp3", mp3(1_400_024)), "model": GPT[0]}, "file"),
