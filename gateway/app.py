@@ -10,6 +10,7 @@ import structlog
 from flask import Flask
 
 from gateway.adapters.database import open_engine
+from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.model_list import ModelList
@@ -62,7 +63,8 @@ def build_services(settings: Settings) -> Services:
         tokenizer=tokenizer,
         metrics=Metrics(),
     )
-    return Services(gate, budgets, ModelList(upstream), engine)
+    answers = FirstAnswers(budgets, settings.idempotency_seconds, settings.idempotency_bytes_max)
+    return Services(gate, budgets, ModelList(upstream), answers, engine)
 
 
 def create_app(settings: Settings | None = None) -> Flask:

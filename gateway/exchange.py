@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.adapters.forms import Form
 from gateway.adapters.hold_keeper import HoldKeeper
@@ -77,6 +77,18 @@ def as_it_came(body: Mapping[str, Any], _bound: Bound, _granted: int) -> Mapping
     return body
 
 
+class Tape(Protocol):
+    """Records the body of an answer as it goes out."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def end(self) -> None:
+        """The answer is whole."""
+        ...
+
+
 @dataclass(frozen=True)
 class Exchange:
     """One authenticated, parsed and bounded request."""
@@ -103,6 +115,8 @@ class Exchange:
     owns: Owns = owns_nothing
     target: OwnedObject | None = None
     """The object that the request is about, where it names one in its path."""
+    tape: Tape | None = None
+    """Records what the client gets, where it may ask for it again."""
     headers: Mapping[str, str] = field(default_factory=dict)
     request_id: str = field(default_factory=lambda: "frq_" + os.urandom(12).hex())
     started: float = field(default_factory=perf_counter)

@@ -64,8 +64,12 @@ class PassedBytes:
             raise
         if not data:
             self._settle(whole=True)
+            if self._exchange.tape is not None:
+                self._exchange.tape.end()
             raise StopIteration
         self._bytes += len(data)
+        if self._exchange.tape is not None:
+            self._exchange.tape.write(data)
         return data
 
     def close(self) -> None:

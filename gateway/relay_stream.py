@@ -74,8 +74,13 @@ class MeteredStream:
     def __next__(self) -> bytes:
         while not self._ended:
             if passed := self._next_bytes():
+                self._tape(passed)
                 return passed
         raise StopIteration
+
+    def _tape(self, passed: bytes) -> None:
+        if self._exchange.tape is not None:
+            self._exchange.tape.write(passed)
 
     def _next_bytes(self) -> bytes:
         try:
@@ -157,6 +162,11 @@ class MeteredStream:
 
     def close(self) -> None:
         """Settle what is not settled: the client has gone, or the server is done with us."""
+        self._close()
+        if self._exchange.tape is not None and self._meter.done:
+            self._exchange.tape.end()
+
+    def _close(self) -> None:
         if self._settled:
             if not self._ended:
                 self._read_on(seconds=1.0)
@@ -184,7 +194,7 @@ class MeteredStream:
                 if not chunk:
                     break
                 for event in self._splitter.feed(chunk):
-                    self._take(event)
+                    self._tape(self._take(event))
             else:
                 self._answer.abandon()
         except (AnswerLost, sse.EventTooLarge):

@@ -168,6 +168,19 @@ class Settings(BaseSettings):
         description="Silence in a stream after which an SSE comment is sent to the client.",
     )
 
+    idempotency_seconds: int = Field(
+        default=86_400,
+        ge=60,
+        le=604_800,
+        description="How long an answer is kept for retries with the same Idempotency-Key.",
+    )
+    idempotency_bytes_max: int = Field(
+        default=1024 * 1024,
+        ge=0,
+        le=64 * 1024 * 1024,
+        description="Largest answer that is kept for retries, in bytes.",
+    )
+
     # Recording
     recorder_batch: int = Field(
         default=500, ge=1, le=10_000, description="Usage events per SQL transaction."

@@ -7,6 +7,7 @@ arrive, and from there to the provider: a large one passes through without being
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,18 @@ class Form:
     def files_of(self, name: str) -> tuple[FormFile, ...]:
         """All files of a name, also as ``name[]``."""
         return tuple(file for file in self.files if file.name in (name, f"{name}[]"))
+
+    def digest(self) -> str:
+        """SHA-256 of all fields and files; boundaries, which differ each time, are not in it."""
+        found = hashlib.sha256()
+        for name, value in self.fields:
+            found.update(f"{len(name)} {name} {len(value)} {value}".encode("utf-8", "replace"))
+        for file in self.files:
+            told = f"{file.name} {file.filename} {file.content_type} {file.size}"
+            found.update(told.encode("utf-8", "replace"))
+            for chunk in file.chunks():
+                found.update(chunk)
+        return found.hexdigest()
 
     def payload(self, written: Mapping[str, str] | None = None) -> Payload:
         """The form to send on, with the fields in ``written`` set to these values."""

@@ -19,6 +19,10 @@ class RedisKeys:
         """Hash of one hold."""
         return f"{self._base}hold:{request_id}"
 
+    def first_answer(self, client_id: int, key_hash: str) -> str:
+        """Hash of the first answer under one of a client's idempotency keys."""
+        return f"{self._base}first:{client_id}:{key_hash}"
+
     def client(self, client_id: int) -> str:
         """Hash of one client's limits: requests in flight and rate allowances."""
         return f"{self._base}client:{client_id}"

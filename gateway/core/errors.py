@@ -12,6 +12,7 @@ Raise anywhere, render once (``web/errors.py``)::
     |   +-- UnknownEndpoint   404 unknown_endpoint
     +-- MethodNotAllowed      405 method_not_supported
     +-- RequestTimeout        408 request_timeout
+    +-- Conflict              409 idempotency_in_progress and others
     +-- BodyTooLarge          413 request_too_large
     +-- UnsupportedEncoding   415 unsupported_content_encoding
     +-- OverBudget            429 insufficient_quota
@@ -130,6 +131,14 @@ class RequestTimeout(ApiError):
     status = 408
     type = "invalid_request_error"
     code = "request_timeout"
+
+
+class Conflict(ApiError):
+    """The request's Idempotency-Key stands for another request, or for one without an answer."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
 
 
 class BodyTooLarge(ApiError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import current_app
 from sqlalchemy import Engine
 
+from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.exchange import Gate
@@ -21,6 +22,7 @@ class Services:
     gate: Gate
     budgets: RedisBudgets
     models: ModelList
+    answers: FirstAnswers
     engine: Engine
 
 

@@ -9,16 +9,21 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from gateway.core import errors
 from gateway.core.errors import ApiError
+from gateway.core.surface import why_not_served
 from gateway.web.current import services
 
 _log = structlog.get_logger(__name__)
 
 
+def rendered(error: ApiError) -> bytes:
+    """The body of one error."""
+    return orjson.dumps(error.envelope())
+
+
 def _render(error: ApiError) -> Response:
     """The response of one error, counted by its code."""
     services().gate.metrics.refused(error.code or error.type)
-    body = orjson.dumps(error.envelope())
-    made = Response(body, status=error.status, content_type="application/json")
+    made = Response(rendered(error), status=error.status, content_type="application/json")
     made.headers.extend(error.headers)
     return made
 
@@ -56,9 +61,15 @@ def _as_api_error(error: HTTPException) -> ApiError:
             f"{where}: this method is not allowed; use {allowed}.", headers={"allow": allowed}
         )
     if isinstance(error, NotFound):
+        if why := why_not_served(request.path):
+            return errors.UnknownEndpoint(
+                f"{where}: Faregate does not serve this part of OpenAI's API: {why}, so its cost"
+                " cannot be bounded. Nothing was sent to the provider.",
+                code="endpoint_not_supported",
+            )
         return errors.UnknownEndpoint(
-            f"Unknown request URL: {where}. Faregate serves the endpoints it can meter:"
-            " POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models."
+            f"Unknown request URL: {where}. Faregate serves the endpoints that it can meter;"
+            " they are listed in its README."
         )
     if (error.code or 500) < 500:
         return errors.BadRequest(f"{where}: {error.description or error.name}")

@@ -24,5 +24,7 @@ def form(settings: Settings) -> Form:
         with reading_body(settings.client_timeout_seconds):
             boundary = request.mimetype_params.get("boundary", "")
             g.form = read_form(request.stream, boundary, request.content_length)
+        if "Idempotency-Key" in request.headers:
+            g.body_digest = g.form.digest()
     found: Form = g.form
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -45,6 +46,8 @@ def _read(patience_seconds: float) -> bytes:
             f"The request body ended after {len(raw)} of the {request.content_length} bytes that"
             " Content-Length announced."
         )
+    if "Idempotency-Key" in request.headers:
+        g.body_digest = hashlib.sha256(raw).hexdigest()
     return raw
 
 

@@ -11,7 +11,7 @@ from gateway.exchange import Exchange, Gate, Prepare, Reply
 from gateway.relay import admit, complete
 from gateway.relay_stream import stream
 from gateway.web.current import Services
-from gateway.web.replies import response
+from gateway.web.idempotency import once
 
 Serve = Callable[[Gate, Exchange, Hold], Reply]
 """Serves an admitted request: ``relay.complete``, ``relay_stream.stream`` and their like."""
@@ -23,6 +23,10 @@ def whole_or_streamed(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
 
 
 def serve(at: Services, prepare: Prepare, how: Serve = complete) -> Response:
-    """The response to the current request: prepared, admitted and served."""
-    exchange, hold = admit(at.gate, prepare)
-    return response(how(at.gate, exchange, hold))
+    """The response to the current request: prepared, admitted and served, once for its key."""
+
+    def run(prepare: Prepare) -> Reply:
+        exchange, hold = admit(at.gate, prepare)
+        return how(at.gate, exchange, hold)
+
+    return once(at.answers, prepare, run)
