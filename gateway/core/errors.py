@@ -138,7 +138,7 @@ class Conflict(ApiError):
 
     status = 409
     type = "invalid_request_error"
-    code = "conflict"
+    code = "idempotency_in_progress"
 
 
 class BodyTooLarge(ApiError):
