@@ -29,7 +29,9 @@ ENV PATH=/opt/faregate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     FAREGATE_HOST=0.0.0.0 \
     FAREGATE_PORT=8080 \
-    FAREGATE_DATA_DIR=/var/lib/faregate
+    FAREGATE_DATA_DIR=/var/lib/faregate \
+    TMPDIR=/var/lib/faregate
+# TMPDIR: files that clients upload wait on the volume, not in a /tmp that may be memory.
 WORKDIR /var/lib/faregate
 USER 10001
 VOLUME /var/lib/faregate
