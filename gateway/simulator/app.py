@@ -17,13 +17,16 @@ import orjson
 from gevent.server import StreamServer
 
 from gateway.adapters.tokenizer import Tokenizer
+from gateway.simulator.batches import Batches
 from gateway.simulator.chat import Chat
 from gateway.simulator.delivery import Delivery, error_answer
 from gateway.simulator.embeddings import Embeddings
 from gateway.simulator.errors import ProviderError, injected, unknown_url
-from gateway.simulator.faults import Directives, directives_for
+from gateway.simulator.faults import Directives, Fault, directives_for
+from gateway.simulator.files import Files
+from gateway.simulator.fine_tuning import FineTuning
 from gateway.simulator.images import image_routes
-from gateway.simulator.models import get_model, list_models
+from gateway.simulator.models import delete_model, get_model, list_models
 from gateway.simulator.picture import PICTURES, picture_page
 from gateway.simulator.prompt_cache import PromptCache
 from gateway.simulator.routes import Routes
@@ -32,6 +35,7 @@ from gateway.simulator.speech import speech_routes
 from gateway.simulator.text import Writer
 from gateway.simulator.transcription import transcription_routes
 from gateway.simulator.truth import TruthLog
+from gateway.simulator.uploads import Uploads
 
 NOTICE = "SIMULATION of an OpenAI-compatible provider (no real model)"
 BACKLOG = 4_096
@@ -65,6 +69,7 @@ class Simulator:
         self._salt = time.time_ns().to_bytes(8, "big")
         tokenizer = Tokenizer()
         writer = Writer(tokenizer)
+        files = Files()
         self._routes = Routes(
             [
                 ("POST", "/v1/chat/completions", Chat(tokenizer, writer, PromptCache())),
@@ -74,6 +79,11 @@ class Simulator:
                 *transcription_routes(writer),
                 ("GET", "/v1/models", list_models),
                 ("GET", "/v1/models/{model*}", get_model),
+                ("DELETE", "/v1/models/{model*}", delete_model),
+                *files.routes(),
+                *Uploads(files).routes(),
+                *Batches(files, log, lambda request: self._routes.find(request)).routes(),
+                *FineTuning(files, log, tokenizer).routes(),
             ]
         )
 
@@ -126,6 +136,8 @@ class Simulator:
             gevent.sleep(wish.latency_ms / 1000)
         if wish.status is not None:
             raise injected(wish.status)
+        if wish.fault is Fault.RESET_BEFORE_HEADERS:
+            return Answer(b"")  # Never sent: nothing is created, run or charged.
         return endpoint(request)
 
     def _is_hit(self, number: int) -> bool:

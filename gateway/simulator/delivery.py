@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import gevent
@@ -80,6 +80,9 @@ class Delivery:
     def _send_answer(self, answer: Answer, headers: dict[str, str], wish: Directives) -> None:
         self._charge(answer.charge)
         connection, fault = self._connection, wish.fault
+        if answer.pieces is not None:
+            self._send_pieces(answer, answer.pieces, headers)
+            return
         body = answer.body
         if fault is Fault.NO_USAGE and "json" in answer.content_type:
             body = _without_usage(body)
@@ -112,6 +115,38 @@ class Delivery:
             connection.send(body)
         else:
             connection.send(head + body)
+
+    def _send_pieces(
+        self, answer: Answer, pieces: Iterator[bytes], headers: dict[str, str]
+    ) -> None:
+        """A body too large for memory; it is neither compressed nor made bad JSON."""
+        connection, wish = self._connection, self._request.directives
+        if wish.fault in _BEFORE_HEADERS:
+            connection.reset()
+            return
+        if wish.fault is Fault.HANG:
+            connection.wait_until_peer_leaves(HANG_SECONDS_MAX)
+            connection.close()
+            return
+        headers.pop("content-encoding", None)
+        headers["content-length"] = str(answer.length)
+        connection.send(head_bytes(answer.status, headers))
+        gevent.sleep(wish.first_byte_ms / 1000)
+        left = answer.length
+        if wish.fault is Fault.RESET_AFTER_HEADERS:
+            left = 0
+        elif wish.fault in _HALF_WAY:
+            left //= 2
+        for piece in pieces:
+            if left <= 0:
+                break
+            connection.send(piece[:left])
+            left -= len(piece)
+        if wish.fault in (Fault.RESET_AFTER_HEADERS, Fault.RESET_MID_STREAM):
+            _let_it_arrive()
+            connection.reset()
+        elif wish.fault is Fault.TRUNCATE_CHUNK:
+            connection.close()
 
 
 class _Streaming:

@@ -65,6 +65,12 @@ class Directives:
     """Hidden reasoning tokens of a reasoning model before any maximum, per choice."""
     service_tier: str | None = None
     """Answer with this tier instead of the one asked for, as a busy provider does."""
+    batch_ms: int = 2_000
+    """How long the batch that the request creates takes, from creation to completion."""
+    batch_expires_after: int | None = None
+    """The batch that the request creates expires once this many of its lines have run."""
+    job_ms: int = 2_000
+    """How long the fine-tuning job that the request creates takes."""
 
 
 _NAMES = tuple(f.name for f in fields(Directives))

@@ -1,18 +1,21 @@
-"""The models that the simulator offers, and ``GET /v1/models``.
+"""The models that the simulator offers, the fine-tuned ones too, and ``/v1/models``.
 
 Context windows and output maxima are the provider's published ones (its "Models" pages).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
 from gateway.simulator.errors import ProviderError, bad_request, model_not_found
 from gateway.simulator.server import Answer, Request
 
+ORGANIZATION = "org-simulated"
 CREATED = 1_715_367_049
 """Creation time given for every model, in seconds since 1970."""
 
@@ -129,16 +132,40 @@ _OFFERED = (
 _BY_NAME = {model.name: model for model in _OFFERED} | {model.snapshot: model for model in _OFFERED}
 
 
+@dataclass(frozen=True, slots=True)
+class _Tuned:
+    """A fine-tuned model, and when it was made, in seconds since 1970."""
+
+    model: Model
+    created: int
+
+
+_TUNED: dict[str, _Tuned] = {}
+"""The fine-tuned models and checkpoints of the organization, by name."""
+
+
+def add_tuned_model(name: str, base: Model) -> None:
+    """Offer a fine-tuned model: it works like its base, and is charged under its own name.
+
+    No price is published for it but the default tier's and the batch tier's.
+    """
+    model = replace(base, snapshot=name, tiers=("default",))
+    _TUNED[name] = _Tuned(model, int(time.time()))
+
+
 def find_model(name: object) -> Model:
-    """The model called ``name``, which may be its dated name.
+    """The model called ``name``, which may be its dated name or that of a fine-tuned model.
 
     Raises ProviderError: 400 without a name, 404 for one the provider does not know.
     """
     if not name:
         raise ProviderError(400, "you must provide a model parameter")
-    model = _BY_NAME.get(name) if isinstance(name, str) else None
-    if model is None:
+    if not isinstance(name, str):
         raise model_not_found(str(name))
+    tuned = _TUNED.get(name)
+    model = tuned.model if tuned else _BY_NAME.get(name)
+    if model is None:
+        raise model_not_found(name)
     return model
 
 
@@ -157,23 +184,43 @@ def find_model_serving(work: str, name: object) -> Model:
 
 
 def _described(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": CREATED, "owned_by": "system"}
+    tuned = _TUNED.get(name)
+    created, owner = (tuned.created, ORGANIZATION) if tuned else (CREATED, "system")
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}
 
 
 def list_models(_request: Request) -> Answer:
     """``GET /v1/models``."""
-    data = [_described(name) for name in sorted(_BY_NAME)]
+    data = [_described(name) for name in sorted([*_BY_NAME, *_TUNED])]
     return Answer(orjson.dumps({"object": "list", "data": data}))
 
 
 def get_model(request: Request) -> Answer:
     """``GET /v1/models/{id}``."""
-    name = request.params["model"]
-    if name not in _BY_NAME:
+    return Answer(orjson.dumps(_described(_known_name(request))))
+
+
+def delete_model(request: Request) -> Answer:
+    """``DELETE /v1/models/{id}``: a fine-tuned model; all others belong to the provider."""
+    name = _known_name(request)
+    if _TUNED.pop(name, None) is None:
+        raise ProviderError(
+            403,
+            f"You have insufficient permissions to delete the model '{name}'. Only fine-tuned "
+            "models of your organization can be deleted.",
+            param="model",
+        )
+    return Answer(orjson.dumps({"id": name, "object": "model", "deleted": True}))
+
+
+def _known_name(request: Request) -> str:
+    """The name in the path, with ``%3A`` for ``:`` too. Raises ProviderError (404)."""
+    name = unquote(request.params["model"])
+    if name not in _BY_NAME and name not in _TUNED:
         raise ProviderError(
             404,
             f"The model '{name}' does not exist",
             param="model",
             code="model_not_found",
         )
-    return Answer(orjson.dumps(_described(name)))
+    return name

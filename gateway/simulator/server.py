@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gevent.socket
 import orjson
 
+from gateway.simulator.blobs import new_file
 from gateway.simulator.errors import ProviderError, bad_request
 from gateway.simulator.faults import Directives
 from gateway.simulator.truth import Charge
@@ -53,6 +55,8 @@ class Request:
     directives: Directives = field(default_factory=Directives)
     strict: bool = False
     """Whether unknown body fields are refused, as the provider does."""
+    spool: SpooledTemporaryFile[bytes] | None = None
+    """The body of a form, which may be too large for memory, instead of ``body``."""
     _json: dict[str, Any] | None = None
 
     def arguments(self) -> dict[str, str]:
@@ -78,13 +82,18 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """A whole answer. ``charge`` is None for what the provider does not bill."""
+    """A whole answer. ``charge`` is None for what the provider does not bill.
+
+    A body too large for memory is given as ``pieces`` of ``length`` bytes in all.
+    """
 
     body: bytes
     charge: Charge | None = None
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    pieces: Iterator[bytes] | None = None
+    length: int = 0
 
 
 @dataclass(slots=True)
@@ -144,19 +153,28 @@ class Connection:
         request = _parse_head(head)
         if request.headers.get("expect", "").lower() == "100-continue":
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.body = self._read_body(request.headers)
+        self._read_body(request)
         return request
 
-    def _read_body(self, headers: Mapping[str, str]) -> bytes:
+    def _read_body(self, request: Request) -> None:
+        """Into the request: forms into a file, everything else into memory."""
+        headers = request.headers
         if "chunked" in headers.get("transfer-encoding", "").lower():
-            return self._read_chunks()
-        length = headers.get("content-length", "0")
-        if not length.isdecimal():
-            raise bad_request("Invalid Content-Length.")
-        return self._take(_bounded(int(length)))
+            pieces = self._chunked_pieces()
+        else:
+            length = headers.get("content-length", "0")
+            if not length.isdecimal():
+                raise bad_request("Invalid Content-Length.")
+            pieces = self._pieces(_bounded(int(length)))
+        if headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            request.spool = new_file()
+            for piece in pieces:
+                request.spool.write(piece)
+        else:
+            request.body = b"".join(pieces)
 
-    def _read_chunks(self) -> bytes:
-        body = bytearray()
+    def _chunked_pieces(self) -> Iterator[bytes]:
+        total = 0
         while True:
             size_text = self._take_line().split(b";")[0].strip()
             try:
@@ -166,18 +184,20 @@ class Connection:
             if size == 0:
                 while self._take_line():
                     pass
-                return bytes(body)
-            _bounded(len(body) + size)
-            body += self._take(size)
+                return
+            total = _bounded(total + size)
+            yield from self._pieces(size)
             self._take_line()
 
-    def _take(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            if not self._receive():
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        """The next ``size`` bytes, as they come."""
+        while size:
+            if not self._buffer and not self._receive():
                 raise Gone
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
+            piece = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            size -= len(piece)
+            yield piece
 
     def _take_line(self) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:

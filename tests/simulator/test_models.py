@@ -5,7 +5,7 @@ import pytest
 from openai import OpenAI
 
 from gateway.simulator.errors import ProviderError
-from gateway.simulator.models import find_model, find_model_serving
+from gateway.simulator.models import add_tuned_model, find_model, find_model_serving
 
 
 def test_models_are_listed(client: OpenAI) -> None:
@@ -30,3 +30,12 @@ def test_a_model_does_its_own_work_only() -> None:
     with pytest.raises(ProviderError, match="'tts-1', 'tts-1-hd', 'gpt-4o-mini-tts'") as refused:
         find_model_serving("speech", "gpt-4o")
     assert (refused.value.status, refused.value.param) == (400, "model")
+
+
+def test_a_tuned_model_counts_like_its_base_and_answers_under_its_own_name() -> None:
+    base = find_model("gpt-4o-mini")
+    name = "ft:gpt-4o-mini-2024-07-18:simulated::unit"
+    add_tuned_model(name, base)
+    tuned = find_model(name)
+    assert (tuned.name, tuned.snapshot, tuned.tiers) == (base.name, name, ("default",))
+    assert find_model("gpt-4o-mini") is base
