@@ -21,8 +21,8 @@ from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory
 from gateway.adapters.embedded_redis import EmbeddedRedis
 from gateway.adapters.migrations import upgrade
+from gateway.adapters.price_gaps import full_prices
 from gateway.adapters.price_rows import sync_prices
-from gateway.adapters.price_sources import prices_from_genai
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.core.budgets import WindowKind
@@ -135,7 +135,7 @@ class Stores:
         upgrade(self.engine)
         self.directory = Directory(self.engine)
         self.directory.initialise("bench")
-        sync_prices(self.engine, prices_from_genai())
+        sync_prices(self.engine, full_prices())
         self.directory.create_team("team")
         self.directory.create_budget("all", limit_nano=PLENTY_NANO, window=WindowKind.MONTH)
         self.directory.create_budget(

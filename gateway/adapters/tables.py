@@ -67,6 +67,21 @@ def _created() -> Column[datetime]:
     return Column("created_at", Utc, nullable=False)
 
 
+def _further_counts() -> list[Column[int]]:
+    """Counts with a default in the database, which rows older than the columns have."""
+    return [
+        Column(name, BigInteger, nullable=False, server_default="0")
+        for name in (
+            "image_output_tokens",
+            "images",
+            "audio_milliseconds",
+            "characters",
+            "trained_tokens",
+            "web_search_calls",
+        )
+    ]
+
+
 deployment = Table(
     "deployment",
     metadata,
@@ -187,6 +202,7 @@ usage_records = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("audio_output_tokens", BigInteger, nullable=False),
+    *_further_counts(),
     Column("cost_nano", BigInteger, nullable=False),
     Column("hold_nano", BigInteger, nullable=False),
     Column("price_id", BigInteger),
@@ -223,6 +239,7 @@ hourly_usage = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("audio_output_tokens", BigInteger, nullable=False),
+    *_further_counts(),
     Column("cost_nano", BigInteger, nullable=False),
     PrimaryKeyConstraint(
         "hour", "team_id", "client_id", "key_id", "endpoint", "model", "service_tier", "certainty"

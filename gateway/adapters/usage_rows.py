@@ -30,6 +30,12 @@ _SUMS = (
     "output_tokens",
     "reasoning_tokens",
     "audio_output_tokens",
+    "image_output_tokens",
+    "images",
+    "audio_milliseconds",
+    "characters",
+    "trained_tokens",
+    "web_search_calls",
     "cost_nano",
 )
 _HOURLY_KEY = (

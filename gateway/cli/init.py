@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from gateway.adapters import migrations
 from gateway.adapters.database import schema_revision
+from gateway.adapters.price_gaps import full_price_list
 from gateway.adapters.price_rows import sync_prices
-from gateway.adapters.price_sources import price_list_from_genai
 from gateway.adapters.usage_rows import has_records
 from gateway.cli.deployment import Deployment, naming_database, open_database
 from gateway.cli.output import json_option, note, print_json, say
@@ -27,7 +27,7 @@ def command(organization: str | None, as_json: bool) -> None:
         before, after = _upgrade(engine)
     deployment = Deployment(settings, engine)
     named = deployment.directory.initialise(organization or "Default organization")
-    found = price_list_from_genai()
+    found = full_price_list()
     synced = sync_prices(engine, found.rows)
     deployment.overtake()
     deployment.announce(first=not has_records(engine))

@@ -28,6 +28,12 @@ _SMALL_UNITS = {
     (Meter.AUDIO_SECONDS, 1): "second",
     (Meter.AUDIO_SECONDS, 60): "minute",
     (Meter.AUDIO_SECONDS, 3600): "hour",
+    # As lines of a bill count it.
+    (Meter.AUDIO_SECONDS, 1000): "second",
+    (Meter.AUDIO_SECONDS, 60_000): "minute",
+    (Meter.AUDIO_SECONDS, 3_600_000): "hour",
+    (Meter.IMAGES, 1): "image",
+    (Meter.CODE_INTERPRETER_SESSIONS, 1): "session",
 }
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from gateway.adapters.price_gaps import PROVIDER, full_price_list
 from gateway.adapters.price_rows import (
     override_price,
     price_book,
     prices_in_force,
     sync_prices,
 )
-from gateway.adapters.price_sources import price_list_from_genai
 from gateway.cli.deployment import open_deployment
 from gateway.cli.output import (
     Column,
@@ -29,12 +29,19 @@ from gateway.cli.output import (
 )
 from gateway.cli.parameters import as_moment
 from gateway.core.money import display_usd, usd_from_nano
-from gateway.core.price_overrides import UNITS, parse_override
+from gateway.core.price_overrides import STEP_METERS, parse_override
 from gateway.core.prices import STANDARD_TIER, Meter, Price, Rate, RateTable
 
 _COUNT = click.IntRange(1, 2**53 - 1)
-_PER_CALL = (Meter.WEB_SEARCH_CALLS, Meter.FILE_SEARCH_CALLS)
-_WITH_STEPS = tuple(m for m in Meter if m not in UNITS and m is not Meter.CHARACTERS)
+_WITH_STEPS = tuple(meter for meter in Meter if meter in STEP_METERS)
+_UNITS_NAMED = {
+    Meter.AUDIO_SECONDS: "per minute",
+    Meter.WEB_SEARCH_CALLS: "per 1,000 calls",
+    Meter.FILE_SEARCH_CALLS: "per 1,000 calls",
+    Meter.CODE_INTERPRETER_SESSIONS: "per session",
+    Meter.IMAGES: "per image",
+    Meter.CHARACTERS: "per million characters",
+}
 _ABOVE = "above_"
 
 
@@ -45,11 +52,7 @@ def _option_name(meter: Meter) -> str:
 
 
 def _unit(meter: Meter) -> str:
-    if meter is Meter.AUDIO_SECONDS:
-        return "per minute"
-    if meter in _PER_CALL:
-        return "per 1,000 calls"
-    return "per million characters" if meter is Meter.CHARACTERS else "per million tokens"
+    return _UNITS_NAMED.get(meter, "per million tokens")
 
 
 def _price_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -72,13 +75,13 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--provider", default="openai", show_default=True, help="As genai-prices names it.")
+@click.option("--provider", default=PROVIDER, show_default=True, help="As genai-prices names it.")
 @json_option
 def sync(provider: str, as_json: bool) -> None:
-    """Add what is new in the installed genai-prices package."""
+    """Add what is new in the installed genai-prices package, and published prices it lacks."""
     deployment = open_deployment()
     try:
-        found = price_list_from_genai(provider)
+        found = full_price_list(provider)
     except LookupError as error:
         raise click.ClickException(str(error.args[0])) from None
     report = sync_prices(deployment.engine, found.rows)
@@ -209,7 +212,11 @@ def _list_cells(price: Price) -> tuple[str, ...]:
     rates = price.tiers.get(STANDARD_TIER, {})
     shown = (Meter.INPUT, Meter.CACHED_INPUT, Meter.OUTPUT)
     more = sorted(set(price.tiers) - {STANDARD_TIER})
-    if any(meter not in shown for meter in rates):
+    others = [meter for meter in Meter if meter in rates and meter not in shown]
+    if others and not any(meter in rates for meter in shown):
+        # Nothing of it is in the other columns.
+        more = [rate_text(m, rates[m].nano, rates[m].per) for m in others] + more
+    elif others:
         more.append("other meters")
     if any(rate.steps for rate in rates.values()):
         more.append("long context")

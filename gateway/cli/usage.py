@@ -188,6 +188,8 @@ def _explain(deployment: Deployment, row: Row[Any], charged: int) -> None:
     if price is not None:
         since = moment(price.valid_from) if price.valid_from.year > 1970 else "the beginning"
         say(f"Price {price.id}: {price.model} from {price.source}, valid from {since}")
+    if measured := _measured(row):
+        say(f"Used: {', '.join(measured)}")
     lines = _lines(row)
     if lines:
         print_table(
@@ -200,7 +202,7 @@ def _explain(deployment: Deployment, row: Row[Any], charged: int) -> None:
             [
                 (
                     line.meter.value.replace("_", " "),
-                    f"{line.count:,}",
+                    _counted(line),
                     rate_text(line.meter, line.nano, line.per),
                     _amount(line),
                 )
@@ -224,6 +226,31 @@ def _lines(row: Row[Any]) -> list[CostLine]:
         CostLine(Meter(meter), count, nano, per)
         for meter, count, nano, per in json.loads(row.cost_lines)
     ]
+
+
+def _counted(line: CostLine) -> str:
+    """The count of one line in the unit that its meter is named for."""
+    if line.meter is Meter.AUDIO_SECONDS:
+        return _seconds(line.count)
+    return f"{line.count:,}"
+
+
+def _seconds(milliseconds: int) -> str:
+    whole, part = divmod(milliseconds, 1000)
+    return f"{whole:,}.{part:03d}" if part else f"{whole:,}"
+
+
+def _measured(row: Row[Any]) -> list[str]:
+    """What a request did beside reading and writing text, where it did any of it."""
+    counts = (
+        (f"{row.image_output_tokens:,} image output tokens", row.image_output_tokens),
+        (f"{row.images:,} images", row.images),
+        (f"{_seconds(row.audio_milliseconds)} seconds of audio", row.audio_milliseconds),
+        (f"{row.characters:,} characters", row.characters),
+        (f"{row.trained_tokens:,} trained tokens", row.trained_tokens),
+        (f"{row.web_search_calls:,} web searches", row.web_search_calls),
+    )
+    return [text for text, count in counts if count]
 
 
 def _amount(line: CostLine) -> str:
@@ -253,6 +280,8 @@ def _record_facts(row: Row[Any]) -> dict[str, Any]:
                 "count": line.count,
                 "rate_usd": usd_from_nano(line.nano),
                 "per": line.per,
+                # Its meter is named for seconds, as prices are.
+                **({"unit": "millisecond"} if line.meter is Meter.AUDIO_SECONDS else {}),
             }
             for line in _lines(row)
         ],

@@ -19,7 +19,15 @@ USAGE_COLUMNS = (
     "output_tokens",
     "reasoning_tokens",
     "audio_output_tokens",
+    "image_output_tokens",
+    "images",
+    "audio_milliseconds",
+    "characters",
+    "trained_tokens",
+    "web_search_calls",
 )
+"""The counts of a usage record, by the names of ``gateway.core.usage.Usage``. Other fees are in
+its cost lines alone."""
 
 
 class InvalidEvent(ValueError):

@@ -11,11 +11,16 @@ UNITS: Mapping[Meter, int] = {
     Meter.AUDIO_SECONDS: 60,
     Meter.WEB_SEARCH_CALLS: 1000,
     Meter.FILE_SEARCH_CALLS: 1000,
+    Meter.CODE_INTERPRETER_SESSIONS: 1,
+    Meter.IMAGES: 1,
 }
-"""Units that a stated price is for: a minute of audio, 1000 calls; a million of all others."""
+"""Units that a stated price is for: a minute of audio, 1000 calls, one image or session;
+``PER_MILLION`` of all others."""
 
-_PER_MILLION = 1_000_000
-_TOKEN_METERS = frozenset(Meter) - set(UNITS) - {Meter.CHARACTERS}
+PER_MILLION = 1_000_000
+
+STEP_METERS = frozenset(Meter) - set(UNITS) - {Meter.CHARACTERS, Meter.TRAINED_TOKENS}
+"""The meters whose rate may depend on a request's input tokens."""
 
 
 class InvalidOverride(ValueError):
@@ -65,13 +70,13 @@ def parse_override(
 
 
 def _rate(meter: Meter, amount: str) -> Rate:
-    return Rate(_nano(meter, amount), UNITS.get(meter, _PER_MILLION))
+    return Rate(_nano(meter, amount), UNITS.get(meter, PER_MILLION))
 
 
 def _with_step(rate: Rate | None, meter: Meter, above: int, amount: str) -> Rate:
     if rate is None:
         raise InvalidOverride(f"the {meter.value} price above {above} tokens has no base price")
-    if meter not in _TOKEN_METERS:
+    if meter not in STEP_METERS:
         raise InvalidOverride(f"the {meter.value} price does not depend on input tokens")
     return Rate(rate.nano, rate.per, ((above, _nano(meter, amount)),))
 

@@ -39,6 +39,9 @@ class Meter(StrEnum):
     CHARACTERS = "characters"
     WEB_SEARCH_CALLS = "web_search_calls"
     FILE_SEARCH_CALLS = "file_search_calls"
+    CODE_INTERPRETER_SESSIONS = "code_interpreter_sessions"
+    IMAGES = "images"
+    TRAINED_TOKENS = "trained_tokens"
 
 
 _FALLBACK: Mapping[Meter, tuple[Meter, ...]] = {
@@ -54,6 +57,13 @@ _FALLBACK: Mapping[Meter, tuple[Meter, ...]] = {
 }
 """The meters whose rate applies, in turn, where a row names none for the first: providers
 publish a separate rate only where it differs."""
+
+
+_MEASURES = frozenset({Meter.IMAGES, Meter.AUDIO_SECONDS, Meter.CHARACTERS})
+"""What a request did, which some models are billed by and others by tokens instead."""
+
+_COUNTED: Mapping[Meter, int] = {Meter.AUDIO_SECONDS: 1000}
+"""Counts in one unit of a meter, where it is not one: durations are counted in milliseconds."""
 
 
 class Unpriced(LookupError):
@@ -98,7 +108,11 @@ RateTable = Mapping[Meter, Rate]
 
 @dataclass(frozen=True, slots=True)
 class CostLine:
-    """One line of a bill: ``count`` units of ``meter`` at ``nano`` nano-dollars per ``per``."""
+    """One line of a bill: ``count`` units of ``meter`` at ``nano`` nano-dollars per ``per``.
+
+    Audio is counted in milliseconds in both ``count`` and ``per``, so that parts of a second
+    are billed exactly: a minute is 60,000.
+    """
 
     meter: Meter
     count: int
@@ -119,7 +133,9 @@ class Price:
     """One immutable price row: what ``model`` costs from ``valid_from`` (UTC) on.
 
     ``id`` is the row's key in SQL, stored on every usage record that it priced.
-    ``source`` says where it came from: ``genai-prices 0.2.3`` or ``override``.
+    ``source`` says where it came from: ``genai-prices 0.2.3``, ``published`` or ``override``.
+    ``tiers`` are service tiers, and for models that are billed by the image the variants that
+    gateway.core.image_variants names.
     ``names`` are all request names it applies to (``model`` alone where empty): names as
     they are, prefixes that end in ``*`` (``ft:gpt-4o-2024-*``), and dated snapshots written
     ``gpt-6-sol-YYYY-MM-DD``. PriceBook.find says which wins.
@@ -147,11 +163,18 @@ class Price:
 
     def rate(self, tier: str, meter: Meter) -> Rate:
         """The rate of one meter, or of the meter it falls back to. Raises Unpriced."""
+        rate = self.rate_or_none(tier, meter)
+        if rate is None:
+            raise Unpriced(f"model {self.model} has no {meter.value} price")
+        return rate
+
+    def rate_or_none(self, tier: str, meter: Meter) -> Rate | None:
+        """As ``rate``, but None where there is none. Raises Unpriced for the tier alone."""
         rates = self.rates(tier)
         for candidate in (meter, *_FALLBACK.get(meter, ())):
             if candidate in rates:
                 return rates[candidate]
-        raise Unpriced(f"model {self.model} has no {meter.value} price")
+        return None
 
 
 _INPUT_PARTS = (Meter.AUDIO_INPUT, Meter.IMAGE_INPUT, Meter.CACHE_WRITE, Meter.CACHED_INPUT)
@@ -161,7 +184,7 @@ _INPUT_PARTS = (Meter.AUDIO_INPUT, Meter.IMAGE_INPUT, Meter.CACHE_WRITE, Meter.C
 def meter_counts(
     usage: Usage, input_parts: Sequence[Meter] = _INPUT_PARTS
 ) -> list[tuple[Meter, int]]:
-    """Each billed count of ``usage`` once, at the meter that bills it.
+    """Each billed count of ``usage`` once, at the meter that bills it; audio in milliseconds.
 
     Where the input parts overlap (``Usage.input_overlap``), the parts earlier in
     ``input_parts`` keep their counts and the later ones give up the overlap, so that the
@@ -191,6 +214,12 @@ def meter_counts(
         (Meter.AUDIO_OUTPUT, usage.audio_output_tokens),
         (Meter.IMAGE_OUTPUT, usage.image_output_tokens),
         (Meter.WEB_SEARCH_CALLS, usage.web_search_calls),
+        (Meter.FILE_SEARCH_CALLS, usage.file_search_calls),
+        (Meter.CODE_INTERPRETER_SESSIONS, usage.code_interpreter_sessions),
+        (Meter.IMAGES, usage.images),
+        (Meter.AUDIO_SECONDS, usage.audio_milliseconds),
+        (Meter.CHARACTERS, usage.characters),
+        (Meter.TRAINED_TOKENS, usage.trained_tokens),
     ]
 
 
@@ -206,15 +235,21 @@ def cost_of(price: Price, usage: Usage, tier: str) -> Cost:
     """The exact cost of ``usage`` at ``price`` in service tier ``tier``.
 
     The sum is exact and rounded up to a nano-dollar once. Where the report's input parts
-    overlap, it is the upper bound that ``meter_counts`` describes. Raises Unpriced where a
-    count above zero has no rate.
+    overlap, it is the upper bound that ``meter_counts`` describes. Images, audio time and
+    characters cost nothing where the row has no rate for them and the usage has tokens,
+    which are then what is billed. Raises Unpriced where any other count above zero has no
+    rate.
     """
     parts = _dearest_first(price, usage, tier) if usage.input_overlap else _INPUT_PARTS
+    by_tokens = usage.input_tokens + usage.output_tokens > 0
+    rates = price.rates(tier)
     lines = []
     for meter, count in meter_counts(usage, parts):
-        if count:
-            rate = price.rate(tier, meter)
-            lines.append(CostLine(meter, count, rate.at(usage.input_tokens), rate.per))
+        if not count or (meter in _MEASURES and by_tokens and meter not in rates):
+            continue
+        rate = price.rate(tier, meter)
+        per = rate.per * _COUNTED.get(meter, 1)
+        lines.append(CostLine(meter, count, rate.at(usage.input_tokens), per))
     return Cost(sum_lines(lines), tuple(lines))
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory
 from gateway.adapters.migrations import upgrade
+from gateway.adapters.price_gaps import full_prices
 from gateway.adapters.price_rows import override_price, sync_prices
-from gateway.adapters.price_sources import prices_from_genai
 from gateway.core.budgets import Enforcement, WindowKind
 from gateway.core.money import nano_from_usd
 from gateway.core.price_overrides import parse_override
@@ -84,7 +84,7 @@ def seed(settings: Settings, *, real: bool) -> tuple[Engine, dict[str, str]]:
     upgrade(engine)
     directory = Directory(engine)
     directory.initialise(ORGANIZATION)
-    sync_prices(engine, prices_from_genai())
+    sync_prices(engine, full_prices())
     if not directory.teams():
         _create(directory, "real model" if real else "simulation")
         if real:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.directory import Directory
 from gateway.adapters.tables import budget_windows, hourly_usage, usage_records
 from gateway.adapters.usage_rows import has_records, recent, record, records_of, spending
-from gateway.core.events import UsageEvent
+from gateway.core.events import USAGE_COLUMNS, UsageEvent
 from tests.adapters.recorded import AT, HOUR, event, rows
 
 MOMENT = datetime.fromtimestamp(AT / 1000, tz=UTC)
@@ -50,6 +50,23 @@ def test_an_event_is_written_once_however_often_it_is_offered(engine: Engine) ->
     assert summed(engine) == {"requests": 3, "failures": 0, "cost": 151, "input": 21}
     assert spent(engine) == {(1, 0): (151, 3)}
     assert has_records(engine)
+
+
+def test_every_count_is_recorded_and_summed_by_the_hour(engine: Engine) -> None:
+    counts = {name: 10_000_000_000 + place for place, name in enumerate(USAGE_COLUMNS)}
+    written = [event("frq_1", usage=counts), event("frq_2", usage=counts), event("frq_3")]
+    assert record(engine, written) == 3
+    first, _, third = rows(engine, usage_records)
+    assert {name: first._mapping[name] for name in USAGE_COLUMNS} == counts
+    assert {name: third._mapping[name] for name in USAGE_COLUMNS} == {
+        **dict.fromkeys(USAGE_COLUMNS, 0),
+        "input_tokens": 7,
+        "output_tokens": 3,
+    }
+    (hour,) = rows(engine, hourly_usage)
+    for name in set(USAGE_COLUMNS) & set(hourly_usage.columns.keys()):
+        assert hour._mapping[name] == 2 * counts[name] + third._mapping[name], name
+    assert set(USAGE_COLUMNS) - set(hourly_usage.columns.keys()) == {"image_input_tokens"}
 
 
 def test_a_correction_changes_cost_and_no_count(engine: Engine) -> None:

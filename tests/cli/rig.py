@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,6 +60,7 @@ def record_request(
     lines: Sequence[Line] = (),
     price_id: int | None = None,
     windows: str = "",
+    usage: Mapping[str, int] | None = None,
 ) -> None:
     """Record one request as the recorder does, from the event that the scripts emit.
 
@@ -80,7 +81,7 @@ def record_request(
         "status": status,
         "certainty": certainty,
         "lines": lines,
-        "usage": {"input_tokens": 10, "output_tokens": 5},
+        "usage": {"input_tokens": 10, "output_tokens": 5, **(usage or {})},
     }
     fields = {
         "id": request_id,

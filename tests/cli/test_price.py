@@ -107,3 +107,42 @@ def test_all_tiers_of_a_price_fit_in_a_terminal(sqlite_faregate: Faregate) -> No
     for text in ("priority", "flex", "$2.50 per 1M", "$5.00 over 272,000 tokens"):
         assert text in table
     assert max(len(line) for line in table.splitlines()[2:]) <= 80
+
+
+def test_prices_beside_tokens_are_synced_and_shown(sqlite_faregate: Faregate) -> None:
+    drawn = sqlite_faregate.run("price", "show", "dall-e-3").stdout
+    for text in ("from published", "hd-1024x1792", "$0.12 per image", "$0.04 per image"):
+        assert text in drawn
+    trained = sqlite_faregate.ask("price", "show", "fine-tuning/gpt-4o-mini-2024-07-18")
+    assert trained["tiers"] == {
+        "default": {"trained_tokens": {"usd": "3.000000000", "per": 1_000_000, "steps": []}}
+    }
+    listed = sqlite_faregate.run("price", "list", "--model", "whisper-1").stdout
+    assert "$0.36 per hour" in listed
+    listed = sqlite_faregate.run("price", "list").stdout
+    assert max(len(line) for line in listed.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("option", "meter", "per"),
+    [
+        ("--images", "images", 1),
+        ("--trained-tokens", "trained_tokens", 1_000_000),
+        ("--code-interpreter-sessions", "code_interpreter_sessions", 1),
+        ("--file-search-calls", "file_search_calls", 1000),
+        ("--characters", "characters", 1_000_000),
+        ("--image-output", "image_output", 1_000_000),
+    ],
+)
+def test_every_meter_can_be_set(
+    sqlite_faregate: Faregate, option: str, meter: str, per: int
+) -> None:
+    rates = sqlite_faregate.ask("price", "set", "mine", option, "0.03")["tiers"]["default"]
+    assert rates == {meter: {"usd": "0.030000000", "per": per, "steps": []}}
+
+
+def test_a_variant_of_an_image_is_set_as_a_tier(sqlite_faregate: Faregate) -> None:
+    words = ("price", "set", "dall-e-3", "--images", "0.05", "--tier", "standard-1024x1024")
+    tiers = sqlite_faregate.ask(*words)["tiers"]
+    assert tiers["standard-1024x1024"]["images"]["usd"] == "0.050000000"
+    assert tiers["default"]["images"]["usd"] == "0.120000000"

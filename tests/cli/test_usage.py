@@ -131,3 +131,55 @@ def test_control_codes_in_stored_text_do_not_reach_the_terminal(sqlite_faregate:
     record_request(sqlite_faregate.engine, "req_1", model="gpt\x1b[2J")
     for words in (["usage", "--by", "model"], ["usage", "records"], ["usage", "record", "req_1"]):
         assert "\x1b[2J" not in sqlite_faregate.run(*words).output
+
+
+def test_what_is_no_token_is_shown_where_there_is_any(sqlite_faregate: Faregate) -> None:
+    engine = sqlite_faregate.engine
+    # 12.345 s at $0.006 per minute, in milliseconds.
+    record_request(
+        engine,
+        "heard",
+        cost=1_234_500,
+        lines=[("audio_seconds", 12_345, 6_000_000, 60_000)],
+        usage={"audio_milliseconds": 12_345},
+    )
+    shown = sqlite_faregate.run("usage", "record", "heard").stdout
+    for text in ("Used: 12.345 seconds of audio\n", "$0.006 per minute", "$0.0012345", "12.345"):
+        assert text in shown
+    (facts,) = sqlite_faregate.ask("usage", "record", "heard")
+    assert facts["cost_lines"] == [
+        {
+            "meter": "audio_seconds",
+            "count": 12_345,
+            "rate_usd": "0.006000000",
+            "per": 60_000,
+            "unit": "millisecond",
+        }
+    ]
+    record_request(
+        engine,
+        "rest",
+        usage={
+            "images": 3,
+            "image_output_tokens": 4_160,
+            "audio_milliseconds": 9_000,
+            "characters": 1_200,
+            "trained_tokens": 10_000_000_001,
+            "web_search_calls": 2,
+        },
+    )
+    shown = " ".join(sqlite_faregate.run("usage", "record", "rest").stdout.split())
+    assert (
+        "Used: 4,160 image output tokens, 3 images, 9 seconds of audio, 1,200 characters,"
+        " 10,000,000,001 trained tokens, 2 web searches" in shown
+    )
+    (facts,) = sqlite_faregate.ask("usage", "record", "rest")
+    assert (facts["images"], facts["trained_tokens"]) == (3, 10_000_000_001)
+    record_request(engine, "text")
+    assert "Used:" not in sqlite_faregate.run("usage", "record", "text").stdout
+
+
+def test_an_image_is_billed_by_the_piece(sqlite_faregate: Faregate) -> None:
+    lines = [("images", 3, 80_000_000, 1)]
+    record_request(sqlite_faregate.engine, "drawn", cost=240_000_000, lines=lines)
+    assert "$0.08 per image" in sqlite_faregate.run("usage", "record", "drawn").stdout

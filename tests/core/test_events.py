@@ -81,6 +81,7 @@ def test_every_field_of_an_event_becomes_a_row() -> None:
         "input_tokens": 10,
         "cached_input_tokens": 4,
         "output_tokens": 5,
+        "web_search_calls": 1,
     }
 
 

@@ -238,6 +238,12 @@ def usages(draw: st.DrawFn) -> Usage:
         audio_output_tokens=audio_out,
         image_output_tokens=image_out,
         web_search_calls=draw(counts),
+        file_search_calls=draw(counts),
+        code_interpreter_sessions=draw(counts),
+        images=draw(counts),
+        audio_milliseconds=draw(counts),
+        characters=draw(counts),
+        trained_tokens=draw(counts),
     )
 
 

@@ -23,8 +23,8 @@ from sqlalchemy import Engine, func, select
 from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory, NewKey
 from gateway.adapters.migrations import upgrade
+from gateway.adapters.price_gaps import full_prices
 from gateway.adapters.price_rows import sync_prices
-from gateway.adapters.price_sources import prices_from_genai
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.tables import budget_windows, hourly_usage, usage_records
@@ -102,7 +102,7 @@ class Rig:
         upgrade(self.engine)
         self.directory = Directory(self.engine)
         self.directory.initialise("acme")
-        sync_prices(self.engine, prices_from_genai())
+        sync_prices(self.engine, full_prices())
         self.keys = RedisKeys(self.prefix)
         lease = float(str(values["hold_lease_seconds"]))
         self.budgets = RedisBudgets(connect(redis_url, 3.0), self.keys, lease)
