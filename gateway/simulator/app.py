@@ -17,8 +17,8 @@ import orjson
 from gevent.server import StreamServer
 
 from gateway.adapters.tokenizer import Tokenizer
+from gateway.simulator import text_routes
 from gateway.simulator.batches import Batches
-from gateway.simulator.chat import Chat
 from gateway.simulator.delivery import Delivery, error_answer
 from gateway.simulator.embeddings import Embeddings
 from gateway.simulator.errors import ProviderError, injected, unknown_url
@@ -28,7 +28,6 @@ from gateway.simulator.fine_tuning import FineTuning
 from gateway.simulator.images import image_routes
 from gateway.simulator.models import delete_model, get_model, list_models
 from gateway.simulator.picture import PICTURES, picture_page
-from gateway.simulator.prompt_cache import PromptCache
 from gateway.simulator.routes import Routes
 from gateway.simulator.server import Answer, Connection, Request, Stream, serve_connection
 from gateway.simulator.speech import speech_routes
@@ -72,7 +71,7 @@ class Simulator:
         files = Files()
         self._routes = Routes(
             [
-                ("POST", "/v1/chat/completions", Chat(tokenizer, writer, PromptCache())),
+                *text_routes.routes(tokenizer, writer, log),
                 ("POST", "/v1/embeddings", Embeddings(tokenizer)),
                 *image_routes(tokenizer),
                 *speech_routes(tokenizer),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -20,6 +21,7 @@ from gateway.simulator.models import Model
 from gateway.simulator.prompt_cache import PromptCache
 from gateway.simulator.schema import instance_of
 from gateway.simulator.server import Answer, Request, Stream
+from gateway.simulator.stored_chat import StoredChats
 from gateway.simulator.text import Writer, cut_at_stop, cut_at_tokens, language_of
 from gateway.simulator.truth import Charge
 from gateway.simulator.validation import check_chat
@@ -40,34 +42,41 @@ _CALL_PHRASE = "call the tool"
 class Chat:
     """The endpoint; holds the prompt cache."""
 
-    def __init__(self, tokenizer: Tokenizer, writer: Writer, cache: PromptCache) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        writer: Writer,
+        cache: PromptCache,
+        stored: StoredChats | None = None,
+    ) -> None:
+        """``stored`` keeps the completions made with ``store``; None keeps none."""
         self._tokenizer = tokenizer
-        self._writer = writer
+        self.writer = writer
         self._cache = cache
+        self._stored = stored
 
     def __call__(self, request: Request) -> Answer | Stream:
         """Answer a request. Raises ProviderError as the provider would refuse it."""
         body = _with_functions_as_tools(request.json())
         model = check_chat(body, request.strict)
         reply = self._reply(request, body, model)
+        keep: Callable[[], None] | None = None
+        if body.get("store") and self._stored is not None:
+            keep = partial(self._stored.keep, request, completion(reply))
         if body.get("stream"):
             options = body.get("stream_options") or {}
             usage = usage_of(reply.charge) if options.get("include_usage") else None
-            return chat_stream(reply, usage)
-        return Answer(orjson.dumps(completion(reply)), reply.charge)
+            stream = chat_stream(reply, usage)
+            stream.on_charged = keep
+            return stream
+        return Answer(orjson.dumps(completion(reply)), reply.charge, on_charged=keep)
 
     def _reply(self, request: Request, body: dict[str, Any], model: Model) -> Reply:
-        tools = body.get("tools") or []
-        to_count = (model, self._tokenizer, body, tools)
-        if len(request.body) > OFFLOAD_BYTES:
-            prompt = gevent.get_hub().threadpool.apply(count_prompt, to_count)
-        else:
-            prompt = count_prompt(*to_count)
+        prompt = self.count(body, model, len(request.body))
         limit = _output_limit(body, model, prompt.tokens)
-        content = orjson.dumps([model.snapshot, body["messages"], body.get("seed")])
-        seed = int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
+        seed = seed_of(body, model)
         choices = [
-            self._choice(body, model, request.directives, seed, index, limit)
+            self.choice(body, model, request.directives, seed, index, limit)
             for index in range(body.get("n") or 1)
         ]
         return Reply(
@@ -83,7 +92,23 @@ class Chat:
             seed=seed,
         )
 
-    def _choice(
+    def count(self, body: Mapping[str, Any], model: Model, size: int) -> Prompt:
+        """The prompt of a validated chat request of ``size`` bytes."""
+        to_count = (model, self._tokenizer, body, body.get("tools") or [])
+        if size > OFFLOAD_BYTES:
+            prompt: Prompt = gevent.get_hub().threadpool.apply(count_prompt, to_count)
+            return prompt
+        return count_prompt(*to_count)
+
+    def cached(self, body: Mapping[str, Any], model: Model, prompt: Prompt) -> tuple[int, int]:
+        """Tokens of ``prompt`` that were cached, and that are newly billed as cache writes."""
+        if not model.caching:
+            return 0, 0
+        scope = f"{model.snapshot}/{body.get('prompt_cache_key') or ''}"
+        cached, written = self._cache.look_up_and_store(scope, prompt.ids, prompt.tokens)
+        return cached, written if model.cache_writes else 0
+
+    def choice(
         self,
         body: Mapping[str, Any],
         model: Model,
@@ -92,6 +117,7 @@ class Chat:
         index: int,
         limit: int,
     ) -> Choice:
+        """One answer to a validated chat request, of at most ``limit`` tokens."""
         seed += index * 0x9E3779B97F4A7C15
         reasoning = min(_reasoning_tokens(body, model, wish, seed), limit)
         room = limit - reasoning
@@ -102,19 +128,19 @@ class Chat:
         if length is None:
             length = NATURAL_TOKENS_MIN + (seed >> 8) % NATURAL_TOKENS_SPREAD
         form = (body.get("response_format") or {}).get("type", "text")
-        language = language_of(_last_user_text(body["messages"]))
+        language = language_of(last_user_text(body["messages"]))
         if form == "text":
-            pieces = self._writer.compose(language, model.encoding, seed, length, room)
+            pieces = self.writer.compose(language, model.encoding, seed, length, room)
             short = length > room
         else:
             document = self._document(body, model, language, seed, length)
-            whole = self._writer.pieces_of(document, model.encoding)
+            whole = self.writer.pieces_of(document, model.encoding)
             pieces, short = cut_at_tokens(whole, room)
         stop = body.get("stop")
         stopped = False
         if stop:
             stops = [stop] if isinstance(stop, str) else stop
-            pieces, stopped = cut_at_stop(pieces, stops, self._writer, model.encoding)
+            pieces, stopped = cut_at_stop(pieces, stops, self.writer, model.encoding)
         finish = "length" if short and not stopped else "stop"
         return Choice(index, pieces, None, reasoning, finish)
 
@@ -130,8 +156,8 @@ class Chat:
     ) -> Choice:
         """A choice that calls ``tool``; its name counts with the first piece of arguments."""
         arguments = orjson.dumps(instance_of(tool.get("parameters") or {"type": "object"}))
-        pieces = self._writer.pieces_of(arguments.decode(), model.encoding)
-        name_tokens = self._writer.count(tool["name"], model.encoding)
+        pieces = self.writer.pieces_of(arguments.decode(), model.encoding)
+        name_tokens = self.writer.count(tool["name"], model.encoding)
         pieces[0] = pieces[0]._replace(tokens=pieces[0].tokens + name_tokens)
         pieces, short = cut_at_tokens(pieces, room)
         call_id = blake2b(b"%x" % (seed & (1 << 80) - 1), digest_size=12).hexdigest()
@@ -149,7 +175,7 @@ class Chat:
         form = body["response_format"]
         if form["type"] == "json_schema":
             return orjson.dumps(instance_of(form["json_schema"].get("schema") or {})).decode()
-        words = self._writer.compose(language, model.encoding, seed, length, length)
+        words = self.writer.compose(language, model.encoding, seed, length, length)
         return orjson.dumps({"answer": "".join(piece.text for piece in words)}).decode()
 
     def _charge(
@@ -161,22 +187,18 @@ class Chat:
         choices: list[Choice],
         limit: int,
     ) -> Charge:
-        cached = written = 0
-        if model.caching:
-            scope = f"{model.snapshot}/{body.get('prompt_cache_key') or ''}"
-            cached, written = self._cache.look_up_and_store(scope, prompt.ids, prompt.tokens)
+        cached, written = self.cached(body, model, prompt)
         reasoning = sum(choice.reasoning_tokens for choice in choices)
         visible = sum(choice.visible_tokens for choice in choices)
         accepted, rejected = self._prediction(body, model, visible, limit - reasoning - visible)
-        tier = body.get("service_tier")
         return Charge(
             endpoint="chat/completions",
             model=model.snapshot,
             requested_model=body["model"],
-            service_tier=wish.service_tier or ("default" if tier in (None, "auto") else tier),
+            service_tier=tier_of(body, wish),
             prompt_tokens=prompt.tokens,
             cached_tokens=cached,
-            cache_write_tokens=written if model.cache_writes else 0,
+            cache_write_tokens=written,
             image_tokens=prompt.image_tokens,
             completion_tokens=reasoning + visible + rejected,
             reasoning_tokens=reasoning,
@@ -197,9 +219,21 @@ class Chat:
             return 0, 0
         if not isinstance(content, str):
             content = "".join(part.get("text", "") for part in content)
-        predicted = self._writer.count(content, model.encoding)
+        predicted = self.writer.count(content, model.encoding)
         accepted = min(predicted // 2, visible)
         return accepted, max(0, min(predicted - accepted, room))
+
+
+def tier_of(body: Mapping[str, Any], wish: Directives) -> str:
+    """The service tier that a request is served, and billed, at."""
+    tier = body.get("service_tier")
+    return wish.service_tier or ("default" if tier in (None, "auto") else str(tier))
+
+
+def seed_of(body: Mapping[str, Any], model: Model) -> int:
+    """What decides the answer to a chat request: the same for the same messages and seed."""
+    content = orjson.dumps([model.snapshot, body["messages"], body.get("seed")])
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
 
 
 def _with_functions_as_tools(body: dict[str, Any]) -> dict[str, Any]:
@@ -258,7 +292,7 @@ def _tool_to_call(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
             tool["function"] for tool in tools if tool["function"]["name"] == named
         )
         return found
-    asked = body["messages"][-1]["role"] == "user" and _CALL_PHRASE in _last_user_text(
+    asked = body["messages"][-1]["role"] == "user" and _CALL_PHRASE in last_user_text(
         body["messages"]
     )
     if choice == "required" or asked:
@@ -267,7 +301,8 @@ def _tool_to_call(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def _last_user_text(messages: list[dict[str, Any]]) -> str:
+def last_user_text(messages: list[dict[str, Any]]) -> str:
+    """The text of the last message of the user."""
     for message in reversed(messages):
         if message["role"] == "user":
             content = message["content"]

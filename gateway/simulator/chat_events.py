@@ -50,7 +50,8 @@ def _events(reply: Reply, asked_usage: bool) -> Iterator[tuple[bytes, int]]:
                 tokens += piece.tokens
                 logprobs = None
                 if reply.logprobs:
-                    logprobs = {"content": [logprob_of(piece, reply)], "refusal": None}
+                    shown = logprob_of(piece, reply.seed, reply.top_logprobs)
+                    logprobs = {"content": [shown], "refusal": None}
                 yield frame.event(b'{"content":%b}' % piece.json, logprobs), tokens
         yield frame.event(b"{}", None, choice.finish_reason), tokens
 

@@ -104,7 +104,9 @@ def _whole_choice(reply: Reply, choice: Choice) -> dict[str, Any]:
             message["tool_calls"] = [call]
     logprobs = None
     if reply.logprobs:
-        content_logprobs = [logprob_of(piece, reply) for piece in choice.pieces]
+        content_logprobs = [
+            logprob_of(piece, reply.seed, reply.top_logprobs) for piece in choice.pieces
+        ]
         logprobs = {"content": content_logprobs, "refusal": None}
     return {
         "index": choice.index,
@@ -114,15 +116,15 @@ def _whole_choice(reply: Reply, choice: Choice) -> dict[str, Any]:
     }
 
 
-def logprob_of(piece: Piece, reply: Reply) -> dict[str, Any]:
+def logprob_of(piece: Piece, seed: int, top_logprobs: int) -> dict[str, Any]:
     """A log probability for ``piece``, made up but steady, as ``logprobs`` shows it.
 
     Unlike the provider, tokens that share a character are shown as one.
     """
-    first = -((len(piece.text) * 37 + reply.seed) % 1_000) / 1_000
+    first = -((len(piece.text) * 37 + seed) % 1_000) / 1_000
     shown = _ranked(piece.text, first)
-    others = [_ranked(f"{piece.text}{rank}", first - rank) for rank in range(1, reply.top_logprobs)]
-    return {**shown, "top_logprobs": [shown, *others] if reply.top_logprobs else []}
+    others = [_ranked(f"{piece.text}{rank}", first - rank) for rank in range(1, top_logprobs)]
+    return {**shown, "top_logprobs": [shown, *others] if top_logprobs else []}
 
 
 def _ranked(text: str, logprob: float) -> dict[str, Any]:

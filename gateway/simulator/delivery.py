@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import gevent
 import orjson
@@ -24,11 +25,6 @@ SENDS_PER_TURN = 32
 
 _HALF_WAY = frozenset({Fault.RESET_MID_STREAM, Fault.TRUNCATE_CHUNK, Fault.HANG, Fault.ERROR_EVENT})
 _BEFORE_HEADERS = frozenset({Fault.RESET_BEFORE_HEADERS, Fault.RESET_BEFORE_HEADERS_CHARGED})
-_ERROR_EVENT = (
-    b'data: {"error":{"message":"The server had an error while processing your request. '
-    b'Sorry about that!","type":"server_error","param":null,"code":null}}\n\n'
-)
-_BAD_EVENT = b'data: {"id":"chatcmpl-broken","object":"chat.completion.chunk","cho\n\n'
 
 
 class Delivery:
@@ -65,20 +61,13 @@ class Delivery:
 
     def _charge(self, charge: Charge | None) -> None:
         """Put the charge on record, with what is known of the request."""
-        if charge is None:
-            return
-        self._log.append(
-            replace(
-                charge,
-                number=self._request.number,
-                time=time.time(),
-                request_id=self._request.id,
-                client_request_id=self._request.headers.get("x-client-request-id"),
-            )
-        )
+        if charge is not None:
+            self._log.append(stamped(charge, self._request))
 
     def _send_answer(self, answer: Answer, headers: dict[str, str], wish: Directives) -> None:
         self._charge(answer.charge)
+        if answer.on_charged is not None:
+            answer.on_charged()
         connection, fault = self._connection, wish.fault
         if answer.pieces is not None:
             self._send_pieces(answer, answer.pieces, headers)
@@ -153,7 +142,7 @@ class _Streaming:
     """Sends one stream and charges for it once, by how far it came."""
 
     def __init__(
-        self, connection: Connection, request: Request, charge: Callable[[Charge], None]
+        self, connection: Connection, request: Request, charge: Callable[[Charge | None], None]
     ) -> None:
         self._connection = connection
         self._wish = request.directives
@@ -168,7 +157,9 @@ class _Streaming:
     def send(self, stream: Stream, headers: dict[str, str]) -> None:
         fault = self._wish.fault
         if fault in (Fault.RESET_BEFORE_HEADERS_CHARGED, Fault.RESET_AFTER_HEADERS):
-            self._charge(replace(stream.charge, finished=False))
+            self._charge(stream.charge and replace(stream.charge, finished=False))
+            if stream.on_charged is not None:
+                stream.on_charged()
         if fault in _BEFORE_HEADERS:
             self._connection.reset()
             return
@@ -190,9 +181,11 @@ class _Streaming:
             raise
         if fault in _HALF_WAY:
             self._charge(stream.charge_at(self._tokens))
-            self._break_off()
+            self._break_off(stream)
             return
         self._charge(stream.charge)
+        if stream.on_charged is not None:
+            stream.on_charged()
         self._send_end(stream)
 
     def _send_events(self, stream: Stream, burst: bytes) -> None:
@@ -210,10 +203,10 @@ class _Streaming:
             waiting += 1
             if index == half:
                 if wish.fault is Fault.BAD_JSON:
-                    burst += self._framed(_BAD_EVENT)
+                    burst += self._framed(stream.bad_event)
                 if wish.fault in _HALF_WAY:
                     break
-            if pause or waiting == EVENTS_PER_SEND:
+            if pause or stream.live or waiting == EVENTS_PER_SEND:
                 self._connection.send(burst)
                 burst, waiting = b"", 0
                 if pause or index % (EVENTS_PER_SEND * SENDS_PER_TURN) == 0:
@@ -226,27 +219,30 @@ class _Streaming:
 
     def _send_end(self, stream: Stream) -> None:
         burst = b""
-        no_usage = self._wish.fault is Fault.NO_USAGE
-        last = stream.usage_event_bare if no_usage else stream.usage_event
-        if last:
-            burst += self._framed(last)
-        if stream.done_event and self._wish.fault is not Fault.MISSING_DONE:
-            burst += self._framed(stream.done_event)
+        fault, done = self._wish.fault, stream.done_event
+        usage = stream.usage_event_bare if fault is Fault.NO_USAGE else stream.usage_event
+        if fault is Fault.MISSING_DONE:
+            # Where there is no mark of its own, the event with the usage is the end mark.
+            usage, done = (usage if done else b""), b""
+        for event in (usage, done):
+            if event:
+                burst += self._framed(event)
         if self._gzip is not None:
             burst += self._raw(self._gzip.flush(zlib.Z_FINISH))
         if self._chunked:
             burst += b"0\r\n\r\n"
         self._connection.send(burst)
 
-    def _break_off(self) -> None:
+    def _break_off(self, stream: Stream) -> None:
         connection, fault = self._connection, self._wish.fault
         if fault is Fault.HANG:
             connection.wait_until_peer_leaves(HANG_SECONDS_MAX)
             connection.close()
         elif fault is Fault.ERROR_EVENT:
-            connection.send(self._framed(_ERROR_EVENT) + (b"0\r\n\r\n" if self._chunked else b""))
+            end = b"0\r\n\r\n" if self._chunked else b""
+            connection.send(self._framed(stream.error_event) + end)
         elif fault is Fault.TRUNCATE_CHUNK:
-            connection.send(b'200\r\ndata: {"id":"chatcmpl-')
+            connection.send(b"200\r\n" + stream.bad_event[:22])
             connection.close()
         else:
             _let_it_arrive()
@@ -266,10 +262,32 @@ def _let_it_arrive() -> None:
     gevent.sleep(0.05)
 
 
+def stamped(charge: Charge, request: Request) -> Charge:
+    """``charge`` with the time and what is known of the request that it is for."""
+    return replace(
+        charge,
+        number=request.number,
+        time=time.time(),
+        request_id=request.id,
+        client_request_id=request.headers.get("x-client-request-id"),
+    )
+
+
 def _without_usage(body: bytes) -> bytes:
-    parsed = orjson.loads(body)
-    parsed.pop("usage", None)
-    return orjson.dumps(parsed)
+    return orjson.dumps(_stripped(orjson.loads(body)))
+
+
+def _stripped(value: Any) -> Any:
+    """``value`` without its usage reports, also those inside a list or an object."""
+    if isinstance(value, list):
+        return [_stripped(entry) for entry in value]
+    if isinstance(value, dict):
+        return {
+            name: _stripped(entry)
+            for name, entry in value.items()
+            if not (name == "usage" and isinstance(entry, dict | None))
+        }
+    return value
 
 
 def error_answer(error: ProviderError) -> Answer:

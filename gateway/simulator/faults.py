@@ -43,7 +43,10 @@ class Fault(StrEnum):
     GZIP = "gzip"
     """A right answer, compressed."""
     MISSING_DONE = "missing-done"
-    """A right stream without its ``[DONE]`` mark."""
+    """A right stream without its ``[DONE]`` mark; of a response, without its last event."""
+    FAILED = "failed"
+    """A response gets the status ``failed`` half-way; the half is charged and reported. Others
+    answer rightly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class Directives:
     """Length of the visible answer before any maximum, per choice."""
     reasoning_tokens: int | None = None
     """Hidden reasoning tokens of a reasoning model before any maximum, per choice."""
+    background_ms: int | None = None
+    """How long a background response takes; None: ``BACKGROUND_MS``."""
+    tool_calls: int | None = None
+    """Web searches of a response that searches, before any maximum."""
     service_tier: str | None = None
     """Answer with this tier instead of the one asked for, as a busy provider does."""
     batch_ms: int = 2_000

@@ -40,7 +40,8 @@ class Model:
     dimensions: int = 0
     """Length of an embedding; 0 for models that make none."""
     serves: str = "chat"
-    """The work it does: chat, embeddings, images, speech or transcription."""
+    """The work it does: chat, completions, embeddings, images, moderations, speech or
+    transcription."""
     tiers: tuple[str, ...] = ("default", "priority")
     """Service tiers that the model offers."""
 
@@ -51,6 +52,14 @@ _FLEX = ("default", "flex", "priority")
 
 def _chat(name: str, snapshot: str, context: int, output_max: int, **rest: Any) -> Model:
     return Model(name, snapshot, context, output_max, **rest)
+
+
+def _completing(name: str, context: int, output_max: int) -> Model:
+    return Model(name, name, context, output_max, _CL100K, caching=False, serves="completions")
+
+
+def _moderating(name: str, snapshot: str) -> Model:
+    return Model(name, snapshot, 32_768, caching=False, serves="moderations")
 
 
 def _reasoning(name: str, snapshot: str, context: int, output_max: int, **rest: Any) -> Model:
@@ -127,6 +136,11 @@ _OFFERED = (
     Model("whisper-1", "whisper-1", 0, serves="transcription"),
     Model("gpt-4o-transcribe", "gpt-4o-transcribe", 0, serves="transcription"),
     Model("gpt-4o-mini-transcribe", "gpt-4o-mini-transcribe", 0, serves="transcription"),
+    _completing("gpt-3.5-turbo-instruct", 4_096, 4_096),
+    _completing("davinci-002", 16_384, 16_384),
+    _completing("babbage-002", 16_384, 16_384),
+    _moderating("omni-moderation-latest", "omni-moderation-2024-09-26"),
+    _moderating("text-moderation-latest", "text-moderation-007"),
 )
 
 _BY_NAME = {model.name: model for model in _OFFERED} | {model.snapshot: model for model in _OFFERED}

@@ -11,7 +11,7 @@ import socket as plain_socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -94,6 +94,15 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     pieces: Iterator[bytes] | None = None
     length: int = 0
+    on_charged: Callable[[], None] | None = None
+    """Called once the work is done and on record: keeps what can be fetched later."""
+
+
+ERROR_EVENT = (
+    b'data: {"error":{"message":"The server had an error while processing your request. '
+    b'Sorry about that!","type":"server_error","param":null,"code":null}}\n\n'
+)
+BAD_EVENT = b'data: {"id":"chatcmpl-broken","object":"chat.completion.chunk","cho\n\n'
 
 
 @dataclass(slots=True)
@@ -101,29 +110,31 @@ class Stream:
     """An answer in server-sent events, or any other body made piece by piece.
 
     ``events`` yields each piece with the output tokens generated once it is sent; ``charge`` is
-    for the finished answer; ``tail`` (usage, end mark) is sent only after it is on record.
+    for the finished answer, None where somebody else charges for it; ``usage_event`` and
+    ``done_event`` are sent only after it is on record.
     """
 
     events: Iterator[tuple[bytes, int]]
     event_count: int
-    charge: Charge
+    charge: Charge | None
     usage_event: bytes = b""
     usage_event_bare: bytes = b""
     """Sent in place of ``usage_event`` where the usage is to be left out but not the event."""
     done_event: bytes = b"data: [DONE]\n\n"
     content_type: str = "text/event-stream; charset=utf-8"
     headers: dict[str, str] = field(default_factory=dict)
+    live: bool = False
+    """Whether events take their time by themselves, so that each is to be sent at once."""
+    error_event: bytes = ERROR_EVENT
+    """How the stream says that it failed half-way."""
+    bad_event: bytes = BAD_EVENT
+    """An event of this stream that is not JSON."""
+    on_charged: Callable[[], None] | None = None
+    """Called once the whole is done and on record: keeps what can be fetched later."""
 
-    def charge_at(self, tokens: int) -> Charge:
+    def charge_at(self, tokens: int) -> Charge | None:
         """The charge when generation stopped after ``tokens`` output tokens."""
-        return replace(
-            self.charge,
-            completion_tokens=tokens,
-            reasoning_tokens=min(tokens, self.charge.reasoning_tokens),
-            accepted_prediction_tokens=0,
-            rejected_prediction_tokens=0,
-            finished=False,
-        )
+        return self.charge and self.charge.cut_at(tokens)
 
 
 class Connection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,17 @@ class Charge:
     requested_model: str = ""
     time: float = 0.0
     """Seconds since 1970 when the line was handed to the log."""
+
+    def cut_at(self, tokens: int) -> Charge:
+        """The charge when generation stopped after ``tokens`` output tokens."""
+        return replace(
+            self,
+            completion_tokens=tokens,
+            reasoning_tokens=min(tokens, self.reasoning_tokens),
+            accepted_prediction_tokens=0,
+            rejected_prediction_tokens=0,
+            finished=False,
+        )
 
 
 _FIELDS = frozenset(f.name for f in fields(Charge))

@@ -252,7 +252,7 @@ def _check_tools(body: Mapping[str, Any]) -> None:
             raise invalid_type(f"{where}.parameters", "an object", function["parameters"])
         if not isinstance(function.get("description"), str | None):
             raise invalid_type(f"{where}.description", "a string", function["description"])
-        _check_schema(function.get("parameters") or {}, f"function '{name}'", f"{where}.parameters")
+        check_schema(function.get("parameters") or {}, f"function '{name}'", f"{where}.parameters")
     choice = body.get("tool_choice")
     if isinstance(choice, dict):
         wanted = (choice.get("function") or {}).get("name")
@@ -262,7 +262,7 @@ def _check_tools(body: Mapping[str, Any]) -> None:
             )
 
 
-def _check_schema(schema: object, owner: str, where: str) -> None:
+def check_schema(schema: object, owner: str, where: str) -> None:
     """Refuse a schema that no instance can be made of."""
     try:
         instance_of(schema)
@@ -291,7 +291,7 @@ def _check_form(body: Mapping[str, Any]) -> None:
         if not isinstance(schema.get("name"), str):
             raise missing_parameter("response_format.json_schema.name")
         where = "response_format.json_schema.schema"
-        _check_schema(schema.get("schema") or {}, f"response_format '{schema['name']}'", where)
+        check_schema(schema.get("schema") or {}, f"response_format '{schema['name']}'", where)
     elif kind != "text":
         raise bad_request(
             f"Invalid value: '{kind}'. Supported values are: 'json_object', 'json_schema', and "

@@ -19,6 +19,12 @@ from gateway.simulator.truth import Charge, read_truth
 from tests.processes import Running
 
 KEY = "sk-test-simulator"
+PIXEL = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNg"
+    "AAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+)
+"""An image of one pixel."""
 FIRST_LINE = (
     r"^SIMULATION of an OpenAI-compatible provider \(no real model\): "
     r"listening on http://127\.0\.0\.1:(\d+)/v1$"

@@ -28,7 +28,7 @@ def test_other_paths_and_methods_are_not_found(client: OpenAI) -> None:
         client.get("/nothing/here", cast_to=object)
     assert "Invalid URL (GET /v1/nothing/here)" in refused.value.message
     with pytest.raises(openai.NotFoundError):
-        client.get("/chat/completions", cast_to=object)
+        client.put("/chat/completions", cast_to=object)
 
 
 def test_flags_apply_to_every_request(tmp_path: Path) -> None:
