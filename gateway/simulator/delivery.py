@@ -213,7 +213,7 @@ class _Streaming:
                     gevent.sleep(pause)
         if index < half and wish.fault is Fault.BAD_JSON:
             # A stream of nothing but its last event.
-            burst += self._framed(_BAD_EVENT)
+            burst += self._framed(stream.bad_event)
         if burst:
             self._connection.send(burst)
 

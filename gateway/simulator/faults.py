@@ -43,7 +43,7 @@ class Fault(StrEnum):
     GZIP = "gzip"
     """A right answer, compressed."""
     MISSING_DONE = "missing-done"
-    """A right stream without its ``[DONE]`` mark; of a response, without its last event."""
+    """A right stream without its ``[DONE]`` mark, or its last event where it has no mark."""
     FAILED = "failed"
     """A response gets the status ``failed`` half-way; the half is charged and reported. Others
     answer rightly."""
