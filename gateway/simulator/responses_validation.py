@@ -37,9 +37,12 @@ INCLUDABLE = (
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _FIELDS = frozenset(
     {
+        "access_programs",
         "background",
+        "background_options",
         "context_management",
         "conversation",
+        "image",
         "include",
         "input",
         "instructions",
@@ -47,6 +50,7 @@ _FIELDS = frozenset(
         "max_tool_calls",
         "metadata",
         "model",
+        "moderation",
         "parallel_tool_calls",
         "previous_response_id",
         "prompt",

@@ -37,6 +37,7 @@ WHOLE = {
     Fault.CLOSE_IDLE: Ending(200, "exact"),
     Fault.GZIP: Ending(200, "exact"),
     Fault.MISSING_DONE: Ending(200, "exact"),
+    Fault.FAILED: Ending(200, "exact"),
 }
 STREAMED = {
     **WHOLE,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 from typing import Any
@@ -28,6 +29,7 @@ def _wait(client: OpenAI, identity: str, *statuses: str) -> Response:
         answer = client.responses.retrieve(identity)
         if answer.status in statuses:
             return answer
+        assert answer.status in ("queued", "in_progress")
         time.sleep(0.005)
 
 
@@ -35,7 +37,7 @@ def test_it_is_queued_runs_and_is_charged_to_its_creator(
     simulated: Simulated, client: OpenAI
 ) -> None:
     mark = uuid4().hex
-    answer = _start(client, {**SLOW, "x-sim-background-ms": "500", "x-client-request-id": mark})
+    answer = _start(client, {**SLOW, "x-sim-background-ms": "1500", "x-client-request-id": mark})
     assert (answer.status, answer.background, answer.output, answer.usage) == (
         "queued",
         True,
@@ -114,6 +116,30 @@ def test_a_client_that_leaves_does_not_end_it(simulated: Simulated, client: Open
     while not (charges := simulated.charges_of_client(mark)):
         time.sleep(0.01)
     assert (charges[0].completion_tokens, charges[0].finished) == (300, True)
+
+
+@pytest.mark.parametrize("fault", ["reset-mid-stream", "truncate-chunk", "error-event"])
+def test_a_broken_stream_of_it_can_be_taken_up(
+    simulated: Simulated, client: OpenAI, fault: str
+) -> None:
+    mark = uuid4().hex
+    body = {"model": MODEL, "input": "Go on.", "background": True, "stream": True}
+    reply = simulated.raw(
+        body,
+        "responses",
+        x_sim_fault=fault,
+        x_sim_background_ms="60",
+        x_client_request_id=mark,
+    )
+    assert b"response.completed" not in reply.data
+    created = next(line for line in reply.data.split(b"\n") if b"resp_" in line)
+    identity = json.loads(created.removeprefix(b"data: "))["response"]["id"]
+    seen = reply.data.count(b"\nevent: response.")
+    rest: list[Any] = list(client.responses.retrieve(identity, stream=True, starting_after=seen))
+    assert rest[0].sequence_number == seen + 1
+    final = rest[-1].response
+    (charge,) = simulated.charges_of_client(mark)
+    assert (charge.completion_tokens, charge.finished) == (final.usage.output_tokens, True)
 
 
 def test_cancelled_in_the_queue_costs_nothing(simulated: Simulated, client: OpenAI) -> None:
