@@ -203,10 +203,11 @@ class BatchRun:
             id=f"req_{secrets.token_hex(16)}",
             strict=batch.strict,
         )
-        status, body, charge = self._answered(request)
-        if charge is not None:
+        answer = self._answered(request)
+        status = answer.status
+        if answer.charge is not None:
             charge = replace(
-                charge,
+                answer.charge,
                 service_tier="batch",
                 number=batch.creator.number,
                 time=time.time(),
@@ -215,22 +216,27 @@ class BatchRun:
             )
             self._log.append(charge)
             batch.charges.append(charge)
-        response = {"status_code": status, "request_id": request.id, "body": orjson.loads(body)}
+        if answer.on_charged is not None:
+            answer.on_charged()
+        response = {
+            "status_code": status,
+            "request_id": request.id,
+            "body": orjson.loads(answer.body),
+        }
         fine = status < 400
         self._results[index] = fine, _row(line, response, None)
         batch.completed += fine
         batch.failed += not fine
 
-    def _answered(self, request: Request) -> tuple[int, bytes, Charge | None]:
-        """Status, body and charge of one line, as its endpoint answers it."""
+    def _answered(self, request: Request) -> Answer:
+        """One line as its endpoint answers it, be it with an error."""
         try:
-            answer = self._answer(request)
+            return self._answer(request)
         except ProviderError as error:
-            return error.status, error.body(), None
+            return Answer(error.body(), status=error.status)
         except Exception:
             traceback.print_exc()
-            return 500, injected(500).body(), None
-        return answer.status, answer.body, answer.charge
+            return Answer(injected(500).body(), status=500)
 
     def _answer(self, request: Request) -> Answer:
         """What can only be followed by a client of its own is refused: the choice made here."""

@@ -63,6 +63,15 @@ def page_of(
     return Answer(orjson.dumps(answer))
 
 
+def is_ascending(request: Request, *, default: bool) -> bool:
+    """Whether ``order`` asks for the oldest first. Raises ProviderError (400)."""
+    order = request.arguments().get("order")
+    if order is None:
+        return default
+    one_of(order, ("asc", "desc"), "order")
+    return order == "asc"
+
+
 def _limit(text: str | None, default: int, largest: int) -> int:
     if text is None:
         return default

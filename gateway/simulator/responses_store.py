@@ -15,7 +15,7 @@ import orjson
 
 from gateway.simulator.errors import ProviderError, bad_request, invalid_type
 from gateway.simulator.faults import Fault
-from gateway.simulator.paging import page_of
+from gateway.simulator.listing import is_ascending, page_of
 from gateway.simulator.responses_background import Run
 from gateway.simulator.responses_shape import Draft, response_at
 from gateway.simulator.routes import Route
@@ -120,7 +120,9 @@ class StoredResponses:
         return _json(kept.shown())
 
     def _input_items(self, request: Request) -> Answer:
-        return _json(page_of(self._found(request).draft.items, request.arguments(), "desc"))
+        items = self._found(request).draft.items
+        ascending = is_ascending(request, default=False)
+        return page_of(items, request, limit_default=20, limit_max=100, ascending=ascending)
 
     def _found(self, request: Request) -> _Kept:
         identity = request.params["response"]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.simulator.errors import ProviderError, bad_request, invalid_type, missing_parameter
-from gateway.simulator.metadata import checked_metadata
+from gateway.simulator.listing import checked_metadata
 from gateway.simulator.models import Model, find_model
 from gateway.simulator.validation import check_number, check_schema
 
@@ -119,7 +119,7 @@ def check_responses(body: Mapping[str, Any], strict: bool) -> Model:
     for name, whole, low, high in _RANGES:
         if body.get(name) is not None:
             check_number(name, body[name], whole, low, high)
-    checked_metadata(body.get("metadata"))
+    checked_metadata(body)
     _check_options(body)
     _check_abilities(body, model)
     _check_tools(body)

@@ -15,8 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.simulator.errors import ProviderError, missing_parameter
-from gateway.simulator.metadata import checked_metadata
-from gateway.simulator.paging import page_of
+from gateway.simulator.listing import checked_metadata, is_ascending, page_of
 from gateway.simulator.routes import Route
 from gateway.simulator.server import Answer, Request
 
@@ -87,14 +86,14 @@ class StoredChats:
             if model in (None, kept.requested_model, kept.completion["model"])
             and wanted.items() <= kept.completion["metadata"].items()
         ]
-        return _json(page_of(entries, arguments, "asc"))
+        return _page(entries, request)
 
     def _update(self, request: Request) -> Answer:
         kept = self._found(request)
         body = request.json()
         if "metadata" not in body:
             raise missing_parameter("metadata")
-        kept.completion["metadata"] = checked_metadata(body["metadata"])
+        kept.completion["metadata"] = checked_metadata(body) or {}
         return _json(kept.completion)
 
     def _delete(self, request: Request) -> Answer:
@@ -104,7 +103,7 @@ class StoredChats:
         return _json({"object": "chat.completion.deleted", "id": identity, "deleted": True})
 
     def _messages(self, request: Request) -> Answer:
-        return _json(page_of(self._found(request).messages, request.arguments(), "asc"))
+        return _page(self._found(request).messages, request)
 
     def _found(self, request: Request) -> _Kept:
         identity = request.params["completion"]
@@ -125,6 +124,11 @@ def _stored_message(identity: str, message: Mapping[str, Any]) -> dict[str, Any]
         "content": content if parts is None else None,
         "content_parts": parts,
     }
+
+
+def _page(entries: list[dict[str, Any]], request: Request) -> Answer:
+    ascending = is_ascending(request, default=True)
+    return page_of(entries, request, limit_default=20, limit_max=100, ascending=ascending)
 
 
 def _json(value: dict[str, Any]) -> Answer:

@@ -262,3 +262,32 @@ def test_a_failure_that_is_free_creates_no_batch(client: OpenAI, fault: Fault) -
     with pytest.raises(openai.APIError):
         _start(client, file_id, {**QUICK, "x-sim-fault": fault})
     assert all(batch.input_file_id != file_id for batch in client.batches.list())
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("responses", {"model": "gpt-4o-mini", "input": "Hello"}),
+        ("completions", {"model": "davinci-002", "prompt": "Hello"}),
+    ],
+)
+def test_other_text_endpoints_run_as_lines(
+    simulated: Simulated, client: OpenAI, name: str, body: dict[str, Any]
+) -> None:
+    endpoint = f"/v1/{name}"
+    batch, mark = _start(client, _input(client, [body], endpoint), QUICK, endpoint)
+    (row,) = _rows(client, _ended(client, batch).output_file_id)
+    (charge,) = simulated.charges_of_client(mark)
+    assert (charge.endpoint, charge.service_tier) == (name, "batch")
+    answer = row["response"]["body"]
+    assert charge.prompt_tokens + charge.completion_tokens == answer["usage"]["total_tokens"]
+    if name == "responses":
+        assert client.responses.retrieve(answer["id"]).status == "completed"
+
+
+def test_moderations_run_free(simulated: Simulated, client: OpenAI) -> None:
+    endpoint = "/v1/moderations"
+    batch, mark = _start(client, _input(client, [{"input": "Hello"}], endpoint), QUICK, endpoint)
+    done = _ended(client, batch)
+    assert (done.status, _counts(done)) == ("completed", (1, 1, 0))
+    assert not simulated.charges_of_client(mark)

@@ -9,6 +9,7 @@ from gateway.simulator.errors import ProviderError
 from gateway.simulator.listing import (
     checked_metadata,
     expiry_seconds,
+    is_ascending,
     one_of,
     page_of,
     random_id,
@@ -89,3 +90,17 @@ def test_ids_differ_and_choices_are_named() -> None:
     assert len({random_id("file-") for _ in range(100)}) == 100
     with pytest.raises(ProviderError, match="'a', and 'b'"):
         one_of("c", ("a", "b"), "order")
+
+
+def test_the_order_is_the_requests_or_the_endpoints() -> None:
+    def ascending(query: str, *, default: bool) -> bool:
+        request = Request("GET", "/v1/x", query, {}, b"", True, True)
+        return is_ascending(request, default=default)
+
+    assert ascending("", default=True)
+    assert not ascending("", default=False)
+    assert ascending("order=asc", default=False)
+    assert not ascending("order=desc", default=True)
+    with pytest.raises(ProviderError) as refused:
+        ascending("order=up", default=True)
+    assert refused.value.param == "order"
