@@ -6,12 +6,14 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, select, text
 
 from gateway.adapters.redis_budgets import RedisBudgets, connect
+from gateway.adapters.tables import usage_records
 from gateway.core.holds import BudgetRefused
 from gateway.core.usage import Usage
 from gateway.workers.audit import run_audit
@@ -170,18 +172,11 @@ def _snapshot(d: Deployment) -> Callable[[], None]:
 
 def test_a_record_written_twice_is_found(deployment: Deployment) -> None:
     with deployment.engine.begin() as connection:
-        row = dict(
-            connection.execute(text("SELECT * FROM usage_records WHERE cost_nano = 100"))
-            .one()
-            ._mapping
-        )
-        columns = ", ".join(row)
-        values = ", ".join(f":{name}" for name in row)
-        moment = connection.execute(
-            text("SELECT held_at FROM usage_records WHERE cost_nano = 40")
-        ).scalar_one()
-        row["held_at"] = moment
-        connection.execute(text(f"INSERT INTO usage_records ({columns}) VALUES ({values})"), row)
+        query = select(usage_records).where(usage_records.c.cost_nano == 100)
+        row = dict(connection.execute(query).one()._mapping)
+        # The key has the time in it, so nothing in the schema forbids this.
+        row["held_at"] += timedelta(milliseconds=1)
+        connection.execute(insert(usage_records).values(**row))
     assert "one ending each" in broken(deployment.audit())
 
 
