@@ -39,6 +39,8 @@ class ModelFacts:
     tokenizer_known: bool = True
     """Whether the model's tokenizer is one that can be counted with. Where it is not, a text
     is bounded by its UTF-8 bytes, since every token stands for at least one."""
+    template_tokens: int = 0
+    """Most tokens that the model's own chat template is known to add to a prompt."""
 
 
 # --- Image rules ------------------------------------------------------------------------
@@ -93,7 +95,6 @@ _OLDER: tuple[_Row, ...] = (
     ("gpt-4-turbo-preview gpt-4-0125-preview gpt-4-1106-preview", 128_000, 4_096, None),
     ("davinci-002 babbage-002", 16_384, 16_384, None),
     ("text-embedding-3-small text-embedding-3-large text-embedding-ada-002", 8_192, None, None),
-    ("text-embedding ada babbage curie davinci", None, None, None),
 )
 """Models whose encoding is cl100k_base."""
 
@@ -110,8 +111,7 @@ _CHAT: tuple[_Row, ...] = (
     ("gpt-4.1-mini", 1_047_576, 32_768, _basic_patches(162)),
     ("gpt-4.1-nano", 1_047_576, 32_768, _basic_patches(246)),
     ("gpt-4.5-preview", 128_000, 16_384, _TILES_O),
-    ("gpt-5-chat-latest gpt-5.1-chat-latest", 128_000, 16_384, _TILES_5),
-    ("gpt-5.2-chat-latest gpt-5.3-chat-latest", 128_000, 16_384, _PATCHES_5_2),
+    ("gpt-5-chat-latest", 128_000, 16_384, _TILES_5),
 )
 """Models that answer without reasoning."""
 
@@ -122,6 +122,9 @@ _REASONING: tuple[_Row, ...] = (
     ("o3-mini", 200_000, 100_000, None),
     ("o4-mini codex-mini", 200_000, 100_000, _basic_patches(172)),
     ("computer-use-preview", 8_192, 1_024, _TILES_COMPUTER),
+    # These decide for themselves whether to reason. Source: OpenAI, "GPT-5.1" (Instant).
+    ("gpt-5.1-chat-latest", 128_000, 16_384, _TILES_5),
+    ("gpt-5.2-chat-latest gpt-5.3-chat-latest", 128_000, 16_384, _PATCHES_5_2),
     ("gpt-5 gpt-5.1", 400_000, 128_000, _TILES_5),
     ("gpt-5-pro", 400_000, 272_000, _TILES_5),
     ("gpt-5-mini", 400_000, 128_000, _basic_patches(162)),
@@ -136,16 +139,31 @@ _REASONING: tuple[_Row, ...] = (
     ("gpt-5.5", 1_050_000, 128_000, _PATCHES_5_5),
     ("gpt-5.6", 1_050_000, 128_000, _PATCHES_5_6),
     ("gpt-6 gpt-6.1", 1_050_000, 128_000, None),
-    ("gpt-oss", 131_072, 131_072, None),
 )
 """Models that reason."""
+
+_HARMONY = ModelFacts(
+    "gpt-oss",
+    context_window=131_072,
+    output_tokens_max=131_072,
+    reasoning=True,
+    tokenizer_known=False,
+    template_tokens=128,
+)
+"""OpenAI's open models, which anybody may serve, with a tokenizer and a template of their own:
+it opens each prompt with a system message of about 70 tokens and may wrap the caller's."""
 
 _REASONING_FAMILY = re.compile(r"o[1-9](?![0-9a-z])|gpt-(?:[5-9]|[1-9][0-9])(?![0-9])")
 """Names of models not listed that must be taken to reason: ``o5``, ``gpt-7-sol``."""
 
 
-_OPENAI_FAMILY = re.compile(r"o[1-9](?![0-9a-z])|gpt-|chatgpt-|text-embedding-")
-"""Names of OpenAI's own models: one that is not listed has one of its tokenizers."""
+_OPENAI_FAMILY = re.compile(
+    r"gpt-\d+(?:\.\d+)?o?(?![0-9A-Za-z.])|gpt-(?:audio|realtime|image|transcribe|chat)(?![0-9a-z])"
+    r"|chatgpt-|codex-|o[1-9](?![0-9a-z])|omni-moderation|text-moderation"
+    r"|text-embedding-(?:3-|ada-002)|(?:davinci|babbage)-002"
+)
+"""Names of OpenAI's own models: one that is not listed has one of its tokenizers. Names that
+merely look alike (``gpt-neox-20b``, ``gpt-4all``, ``text-embedding-004``) do not match."""
 
 
 def _facts() -> Iterator[ModelFacts]:
@@ -159,7 +177,7 @@ def _facts() -> Iterator[ModelFacts]:
                 yield ModelFacts(name, encoding, window, output, rule, reasoning)
 
 
-_MODELS = {facts.name: facts for facts in _facts()}
+_MODELS = {facts.name: facts for facts in (*_facts(), _HARMONY)}
 
 _SNAPSHOT = re.compile(r"(.+?)-(?:\d{4}-\d{2}-\d{2}|\d{4}|latest)")
 

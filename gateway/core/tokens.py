@@ -97,7 +97,8 @@ def count_chat_prompt(body: Mapping[str, Any], facts: ModelFacts, count: Count) 
         tally.tokens += count(compact_json(body[name], name))
     if not facts.tokenizer_known:
         # Nor is the chat template known; some write a system message of their own.
-        tally.tokens += UNKNOWN_TEMPLATE_TOKENS + UNKNOWN_MESSAGE_TOKENS * len(body["messages"])
+        tally.tokens += max(facts.template_tokens, UNKNOWN_TEMPLATE_TOKENS)
+        tally.tokens += UNKNOWN_MESSAGE_TOKENS * len(body["messages"])
     return PromptBound(
         tokens=tally.tokens + REPLY_TOKENS + SLACK_TOKENS,
         audio_tokens=tally.audio_tokens,

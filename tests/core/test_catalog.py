@@ -89,11 +89,59 @@ def test_base_name(model: str, base: str) -> None:
         ("gpt-12", True),
         ("gpt-4o", False),
         ("gpt-5-chat-latest", False),
+        ("gpt-5.1-chat-latest", True),
+        ("gpt-5.2-chat-latest", True),
+        ("gpt-5.3-chat-latest", True),
+        ("gpt-5.9-chat-latest", True),
         ("omni-moderation-latest", True),
     ],
 )
 def test_reasoning(model: str, reasoning: bool) -> None:
     assert facts_for(model).reasoning is reasoning
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("gpt-4o-2099-01-01", True),
+        ("gpt-35-turbo", True),
+        ("gpt-4.2-mini", True),
+        ("gpt-7", True),
+        ("gpt-8o-mini", True),
+        ("ft:gpt-7-nano:org::x", True),
+        ("chatgpt-9-latest", True),
+        ("codex-large", True),
+        ("o7-mini", True),
+        ("gpt-realtime-3", True),
+        ("gpt-image-2", True),
+        ("text-embedding-3-huge", True),
+        ("text-embedding-ada-002-v2", True),
+        ("omni-moderation-latest", True),
+        ("gpt-oss-120b", False),
+        ("gpt-oss", False),
+        ("gpt-neox-20b", False),
+        ("gpt-neo-2.7B", False),
+        ("gpt-j-6b", False),
+        ("gpt-4all-13b", False),
+        ("gpt-2b-001", False),
+        ("gpt-audiobook", False),
+        ("text-embedding-004", False),
+        ("text-embedding-v3", False),
+        ("text-embedding-nomic-embed-text-v1.5", False),
+        ("text-embedding-30-small", False),
+        ("ada-llm", False),
+        ("davinci-7b", False),
+        ("o12-large", False),
+        ("openai/gpt-oss-20b", False),
+        ("llama-3", False),
+    ],
+)
+def test_only_models_of_openai_have_its_tokenizers(model: str, known: bool) -> None:
+    assert facts_for(model).tokenizer_known is known
+
+
+def test_open_models_have_room_for_their_template() -> None:
+    assert facts_for("gpt-oss-120b").template_tokens == 128
 
 
 def test_a_fine_tuned_model_has_its_base_facts() -> None:

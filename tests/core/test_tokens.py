@@ -19,6 +19,7 @@ from gateway.core.errors import BadRequest
 from gateway.core.tokens import (
     REPLY_TOKENS,
     SLACK_TOKENS,
+    UNKNOWN_TEMPLATE_TOKENS,
     PromptBound,
     count_chat_prompt,
     count_embedding_input,
@@ -377,3 +378,10 @@ def test_malformed_embedding_inputs_name_the_place(value: object, param: str) ->
     with pytest.raises(BadRequest) as raised:
         count_embedding_input(value, len)
     assert raised.value.param == param
+
+
+def test_the_template_of_an_open_model_is_counted() -> None:
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    unknown = count_chat_prompt(body, facts_for("some-model"), len)
+    harmony = count_chat_prompt(body, facts_for("gpt-oss-20b"), len)
+    assert harmony.tokens == unknown.tokens - UNKNOWN_TEMPLATE_TOKENS + 128
