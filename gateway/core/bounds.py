@@ -99,7 +99,7 @@ def bound_chat(
         )
     try:
         fixed = _prompt_nano(price, tiers, tokens, prompt)
-        output = max(_output_nano(price, tier, tokens, _speaks(body)) for tier in tiers)
+        output = max(_output_nano(price, tier, tokens, _forms(body)) for tier in tiers)
         fixed += prompt.predicted_tokens * choices * output
         if searches:
             rates = [price.rate(tier, Meter.WEB_SEARCH_CALLS) for tier in tiers]
@@ -233,9 +233,17 @@ def _searches_web(body: Mapping[str, Any]) -> bool:
     return body.get("web_search_options") is not None or "-search-" in str(body.get("model"))
 
 
-def _speaks(body: Mapping[str, Any]) -> bool:
+def _forms(body: Mapping[str, Any]) -> tuple[Meter, ...]:
+    """The meters that tokens of the answer may be billed on: text, speech, images."""
     modalities = body.get("modalities")
-    return body.get("audio") is not None or (isinstance(modalities, list) and "audio" in modalities)
+    named = modalities if isinstance(modalities, list) else None
+    forms = [Meter.OUTPUT]
+    if body.get("audio") is not None or "audio" in (named or ()):
+        forms.append(Meter.AUDIO_OUTPUT)
+    if named is None or "image" in named:
+        # Models that draw do so unasked.
+        forms.append(Meter.IMAGE_OUTPUT)
+    return tuple(forms)
 
 
 def _prompt_nano(price: Price, tiers: Iterable[str], tokens: int, prompt: PromptBound) -> int:
@@ -261,14 +269,10 @@ def _prompt_nano(price: Price, tiers: Iterable[str], tokens: int, prompt: Prompt
     return worst
 
 
-def _output_nano(price: Price, tier: str, tokens: int, speaks: bool) -> int:
+def _output_nano(price: Price, tier: str, tokens: int, forms: Iterable[Meter]) -> int:
     """Nano-dollars per output token, rounded up. Reasoning is billed as output."""
-    rate = price.rate(tier, Meter.OUTPUT)
-    nano = divide_up(rate.highest_up_to(tokens), rate.per)
-    if speaks:
-        audio = price.rate(tier, Meter.AUDIO_OUTPUT)
-        nano = max(nano, divide_up(audio.highest_up_to(tokens), audio.per))
-    return nano
+    rates = [price.rate(tier, meter) for meter in forms]
+    return max(divide_up(rate.highest_up_to(tokens), rate.per) for rate in rates)
 
 
 def _output_tokens(

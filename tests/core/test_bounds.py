@@ -177,6 +177,17 @@ def test_spoken_answers_are_held_at_the_audio_rate() -> None:
     assert bound({"modalities": ["audio"]}).output_token_nano == 8_000
 
 
+def test_answers_that_may_be_images_are_held_at_the_image_rate() -> None:
+    row = price(default={**DEFAULT, Meter.IMAGE_OUTPUT: Rate(30_000_000_000)})
+    drawn: list[dict[str, Any]] = [{}, {"modalities": None}, {"modalities": ["text", "image"]}]
+    for body in drawn:
+        assert bound(body, row).output_token_nano == 30_000
+    written: list[dict[str, Any]] = [{"modalities": ["text"]}, {"modalities": ["text", "audio"]}]
+    for body in written:
+        assert bound(body, row).output_token_nano == 8_000
+    assert bound({"modalities": ["image"]}).output_token_nano == 8_000
+
+
 def test_audio_and_images_are_held_at_their_own_rates() -> None:
     rates = {
         **DEFAULT,
