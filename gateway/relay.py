@@ -322,13 +322,19 @@ def passed_error(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> 
     return Reply(answer.status, headers, body)
 
 
+_NOBODY_KNOWS = frozenset((408, 499, 504, 524))
+"""Who answers so gave up waiting, whatever its body says, while the model may have worked on."""
+
+
 def _is_refusal(status: int, body: bytes) -> bool:
     """Whether the provider itself declined, and so billed nothing.
 
-    A 5xx or 408 without the provider's error envelope may come from a proxy before it, which
-    gave up while the model worked on.
+    A 5xx without the provider's error envelope may come from a proxy before it, and a timeout
+    from either.
     """
-    if status < 500 and status not in (408, 499):
+    if status in _NOBODY_KNOWS:
+        return False
+    if status < 500:
         return True
     try:
         parsed = orjson.loads(body)
