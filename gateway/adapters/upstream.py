@@ -12,26 +12,21 @@ provider is never sent twice.
 from __future__ import annotations
 
 import re
-import select
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import gevent.monkey
-import gevent.socket
 import openai
-from gevent.lock import BoundedSemaphore
-from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from openai.types import Model
 
-from gateway.settings import Settings
+from gateway.adapters.provider_connections import Connections, open_connections
+from gateway.settings import Settings, SettingsError
 
 _READ_BYTES = 65536
 _PLACEHOLDER_KEY = "not-set"
-_poll = gevent.monkey.get_original("select", "poll")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -53,49 +48,6 @@ class AnswerLost(UpstreamError):
 
 class AnswerTimeout(AnswerLost):
     """The provider stayed silent for longer than allowed."""
-
-
-def _is_idle(sock: Any) -> bool:
-    """Whether a pooled connection is open and silent, as an unused one must be.
-
-    By poll(2): select(2), which the library uses, cannot watch a descriptor above 1023, and a
-    process with thousands of streams has those.
-    """
-    if sock is None or sock.fileno() < 0:
-        return False
-    watch = _poll()
-    watch.register(sock.fileno(), select.POLLIN | select.POLLPRI)
-    return not watch.poll(0)
-
-
-class _Patient:
-    """Waits for a free connection no longer than for a new one; the library waits for ever."""
-
-    _semaphore: BoundedSemaphore
-    connection_timeout: float
-
-    def get_socket(self) -> Any:
-        if not self._semaphore.acquire(timeout=self.connection_timeout):
-            raise TimeoutError("all connections are in use")
-        # Nothing else runs before the library takes it again.
-        self._semaphore.release()
-        return super().get_socket()  # type: ignore[misc]
-
-
-class _Pool(_Patient, ConnectionPool):
-    def after_connect(self, sock: Any) -> None:
-        sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-
-    def _is_socket_alive(self, sock: Any) -> bool:
-        return _is_idle(sock)
-
-
-class _TlsPool(_Patient, SSLConnectionPool):
-    def after_connect(self, sock: Any) -> None:
-        sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-
-    def _is_socket_alive(self, sock: Any) -> bool:
-        return _is_idle(sock)
 
 
 class _Wire(HTTPSocketPoolResponse):
@@ -223,36 +175,27 @@ class Upstream:
         self.read_seconds = settings.upstream_read_timeout_seconds
         url = urlsplit(settings.upstream_url)
         self._base_path = url.path.rstrip("/")
-        self._pool = self._open_pool(url.scheme == "https", str(url.hostname), url.port, settings)
+        self._pool: Connections = open_connections(settings)
         self._head = self._template(url.netloc.rpartition("@")[2])
 
-    def _open_pool(
-        self, tls: bool, host: str, port: int | None, settings: Settings
-    ) -> ConnectionPool:
-        port = port or (443 if tls else 80)
-        kind = _TlsPool if tls else _Pool
-        options: dict[str, Any] = {"ssl_options": {}} if tls else {}
-        return kind(
-            host,
-            port,
-            host,
-            port,
-            size=settings.upstream_connections_max,
-            connection_timeout=self._connect_seconds,
-            network_timeout=self.read_seconds,
-            **options,
-        )
-
     def _template(self, host: str) -> str:
-        """The header lines that every request carries: what the SDK would have sent."""
+        """The header lines that every request carries: what the SDK would have sent.
+
+        Raises SettingsError for a value that no header can carry: the SDK takes some from
+        variables of its own, such as OPENAI_ORG_ID.
+        """
         fields = {**self.sdk.default_headers, **self.sdk.auth_headers}
         # Bytes must reach the client as the provider made them, so no compression is asked for.
         fields.update({"Host": host, "Accept-Encoding": "identity"})
-        lines = [
-            f"{name}: {value}\r\n"
-            for name, value in fields.items()
-            if isinstance(value, str) and name.lower() not in ("accept", "content-type")
-        ]
+        lines = []
+        for name, value in fields.items():
+            if isinstance(value, str) and name.lower() not in ("accept", "content-type"):
+                if not _FIELD_VALUE.fullmatch(value):
+                    raise SettingsError(
+                        f"The header {name} cannot be sent to the provider: what the environment"
+                        " sets for it has a line break or a character that headers cannot carry."
+                    )
+                lines.append(f"{name}: {value}\r\n")
         return "".join(lines)
 
     def send(
@@ -274,10 +217,14 @@ class Upstream:
         forwarded = "".join(
             f"{name}: {value}\r\n" for name, value in extra.items() if _FIELD_VALUE.fullmatch(value)
         )
-        head = (
+        lines = (
             f"{method} {self._base_path}{path} HTTP/1.1\r\n{self._head}{forwarded}"
             f"Accept: {accept}\r\nX-Client-Request-Id: {request_id}\r\n{_framing(body)}\r\n"
-        ).encode("latin-1")
+        )
+        try:
+            head = lines.encode("latin-1")
+        except UnicodeEncodeError as error:
+            raise NotSent(f"the request's head cannot be sent: {error.reason}") from None
         sock = self._connected()
         try:
             sock.settimeout(self.read_seconds)
@@ -303,8 +250,9 @@ class Upstream:
             raise NotSent(
                 f"no connection within {self._connect_seconds:g} seconds", timed_out=True
             ) from error
-        except (OSError, RuntimeError) as error:
-            # RuntimeError: the name of the provider has no address.
+        except Exception as error:
+            # Whatever it is (a name without an address, a certificate that is not trusted): not
+            # a byte was sent.
             raise NotSent(_said(error)) from error
 
     def _receive(self, sock: Any, method: str) -> _Wire:
