@@ -60,6 +60,12 @@ class Settings(BaseSettings):
         le=65536,
         description="Connections to the provider per worker process.",
     )
+    upstream_idle_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="How long an unused connection to the provider is kept for further requests.",
+    )
     output_limit_field: Literal["max_completion_tokens", "max_tokens"] = Field(
         default="max_completion_tokens",
         description="The field that carries the granted output maximum when the client sent none.",
@@ -207,6 +213,20 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("openai_api_key", mode="before")
+    @classmethod
+    def _check_key(cls, value: Any) -> Any:
+        secret = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(secret, str):
+            return value
+        # White space around a key comes with pasting it, or from a file that ends in a newline.
+        secret = secret.strip()
+        if not all("!" <= character <= "~" for character in secret):
+            raise ValueError(
+                "must be printable ASCII without spaces or line breaks, as the provider shows it"
+            )
+        return SecretStr(secret) if secret else None
 
     @field_validator("upstream_url")
     @classmethod

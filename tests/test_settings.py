@@ -55,6 +55,28 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.openai_api_key, settings.port, settings.database_url) == (None, 8080, None)
 
 
+@pytest.mark.parametrize("around", [" sk-x", "sk-x\n", "\tsk-x \r\n"])
+def test_white_space_around_the_key_is_not_part_of_it(
+    around: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", around)
+    key = load_settings().openai_api_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-x"
+    monkeypatch.setenv("OPENAI_API_KEY", " \n")
+    assert load_settings().openai_api_key is None
+
+
+@pytest.mark.parametrize("inside", ["sk-x\ny", "sk x", "sk-\u200bx", "sk-\u00e9", "sk-\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused(
+    inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", inside)
+    with pytest.raises(SettingsError, match=r"OPENAI_API_KEY: must be printable ASCII") as raised:
+        load_settings()
+    assert inside not in str(raised.value)
+
+
 def test_secrets_are_not_shown() -> None:
     secret = "hunter2"
     settings = Settings(

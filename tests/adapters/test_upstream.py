@@ -21,7 +21,7 @@ from gateway.adapters.upstream import (
     Upstream,
     UpstreamError,
 )
-from gateway.settings import Settings
+from gateway.settings import Settings, SettingsError
 from tests.adapters.provider_socket import (
     KEY,
     PATIENCE,
@@ -217,6 +217,32 @@ def test_a_name_without_an_address_is_not_sent() -> None:
     settings = Settings(upstream_url="http://nowhere.invalid/v1")
     with pytest.raises(NotSent):
         send(Upstream(settings))
+
+
+def test_a_head_that_cannot_be_written_is_not_sent(serve: Callable[..., SocketProvider]) -> None:
+    provider = serve(answers)
+    to = upstream(provider.port, connections=1)
+    with pytest.raises(NotSent):
+        to.send("/files/\u20ac", b"{}", "frq_1", {})
+    with pytest.raises(NotSent):
+        to.send("/chat/completions", b"{}", "frq_\u20ac", {})
+    assert provider.talks == []
+    assert send(to, b"x").body(PATIENCE) == b"x"
+
+
+def test_whatever_prevents_a_connection_is_not_sent() -> None:
+    # A label of more than 63 characters is no host name: UnicodeError, not OSError.
+    with pytest.raises(NotSent):
+        send(Upstream(Settings(upstream_url=f"http://{'x' * 64}.example/v1")))
+
+
+@pytest.mark.parametrize("value", ["org\nX-Injected: 1", "org-\u20ac"])
+def test_a_header_of_the_sdk_that_cannot_be_sent_stops_the_start(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", value)
+    with pytest.raises(SettingsError, match="OpenAI-Organization"):
+        Upstream(Settings())
 
 
 def test_a_connection_that_is_not_taken_times_out_as_not_sent() -> None:
