@@ -43,7 +43,10 @@ class Settings(BaseSettings):
     upstream_url: str = Field(
         default="https://api.openai.com/v1",
         repr=False,
-        description="Base URL of the OpenAI-compatible provider, including /v1.",
+        description=(
+            "Base URL of the OpenAI-compatible provider, including /v1. It is connected to"
+            " directly: HTTPS_PROXY and its like are not used."
+        ),
     )
     upstream_connect_timeout_seconds: float = Field(
         default=5.0, gt=0, le=120, description="How long a connection to the provider may take."

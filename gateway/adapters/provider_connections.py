@@ -25,6 +25,10 @@ from gateway.settings import Settings
 SILENT_PEER_SECONDS = 60
 """How long sent bytes or probes may stay unacknowledged before the connection counts as dead."""
 
+TRUSTED_CERTIFICATES: str = SSLConnectionPool.default_options["ca_certs"]
+"""File of the authorities whose certificates are trusted: the system's (SSL_CERT_FILE names
+another), or certifi's where it has none."""
+
 _ADDRESS_SECONDS_MIN = 1.0
 """The least share of the time to connect that each of several addresses gets."""
 

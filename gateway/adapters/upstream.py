@@ -12,6 +12,7 @@ provider is never sent twice.
 from __future__ import annotations
 
 import re
+import ssl
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ import openai
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from openai.types import Model
 
-from gateway.adapters.provider_connections import Connections, open_connections
+from gateway.adapters.provider_connections import (
+    TRUSTED_CERTIFICATES,
+    Connections,
+    open_connections,
+)
 from gateway.settings import Settings, SettingsError
 
 _READ_BYTES = 65536
@@ -156,13 +161,20 @@ class Payload:
 
 
 def provider_client(settings: Settings) -> openai.OpenAI:
-    """The SDK's client of the provider, for everything off the hot path."""
+    """The SDK's client of the provider, for everything off the hot path.
+
+    It connects as the hot path does: directly, and trusting the same certificates. Were it to
+    take a proxy from the environment, the doctor would check another way than requests go.
+    """
     key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
     return openai.OpenAI(
         api_key=key or _PLACEHOLDER_KEY,
         base_url=settings.upstream_url,
         max_retries=0,
         timeout=settings.upstream_connect_timeout_seconds * 4,
+        http_client=openai.DefaultHttpxClient(
+            trust_env=False, verify=ssl.create_default_context(cafile=TRUSTED_CERTIFICATES)
+        ),
     )
 
 

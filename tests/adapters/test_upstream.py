@@ -337,6 +337,24 @@ def test_models_are_the_sdk_s(serve: Callable[..., SocketProvider]) -> None:
         upstream(find_free_port()).models()
 
 
+def test_the_sdk_connects_directly_as_the_hot_path_does(
+    serve: Callable[..., SocketProvider], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{find_free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    def play(talk: Talk) -> None:
+        talk.request()
+        talk.answer(b'{"object": "list", "data": []}', b"Content-Type: application/json")
+
+    provider = serve(play, answers)
+    to = upstream(provider.port)
+    assert to.models() == []
+    assert send(to, b"x").body(PATIENCE) == b"x"
+
+
 # Many descriptors
 
 MANY = """
