@@ -102,13 +102,13 @@ def open_deployment() -> Deployment:
     return Deployment(settings, engine)
 
 
-def open_database(settings: Settings) -> Engine:
+def open_database(settings: Settings, *, pooled: bool = False) -> Engine:
     """The engine of the configured database; SQLite's folder is created.
 
     Raises SettingsError for a URL that is none, DatabaseError for a folder that cannot be used.
     """
     try:
-        return open_engine(settings.sql_url, pooled=False)
+        return open_engine(settings.sql_url, pooled=pooled)
     except (ArgumentError, ValueError):
         # Not the parser's message: it quotes the URL, password included.
         raise SettingsError("Malformed setting: FAREGATE_DATABASE_URL is not a URL.") from None

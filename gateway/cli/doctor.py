@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.adapters.database import DatabaseError, first_line, open_engine
+from gateway.adapters.database import DatabaseError, first_line
 from gateway.adapters.directory import Directory
 from gateway.adapters.migrations import check_schema
 from gateway.adapters.policy_loader import load_policy
@@ -27,6 +27,7 @@ from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.stores import StoreNotRunning, redis_url_of
 from gateway.adapters.tokenizer import Tokenizer, VocabularyError
 from gateway.adapters.upstream import Upstream
+from gateway.cli.deployment import open_database
 from gateway.logs import redact
 from gateway.settings import Settings, SettingsError, load_settings
 
@@ -86,6 +87,8 @@ def _data_folder(settings: Settings) -> Finding:
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent
+    if not nearest.is_dir():
+        return Finding(name, "fail", f"{nearest} is not a folder", "Set FAREGATE_DATA_DIR.")
     if not os.access(nearest, os.W_OK):
         return Finding(name, "fail", f"{folder} cannot be written", "Set FAREGATE_DATA_DIR.")
     return Finding(name, "ok", str(folder))
@@ -100,7 +103,10 @@ def _vocabularies(_settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
-    engine = open_engine(settings.sql_url, pooled=False)
+    try:
+        engine = open_database(settings)
+    except (SettingsError, DatabaseError) as error:
+        return Finding("database", "fail", str(error), "Set FAREGATE_DATABASE_URL.")
     kind = engine.dialect.name
     try:
         check_schema(engine)
@@ -149,8 +155,8 @@ def _behind(settings: Settings, client: redis.Redis) -> Finding | None:
     keys = RedisKeys(settings.redis_prefix)
     try:
         in_force = RedisBudgets(client, keys, settings.hold_lease_seconds).policy_version()
-        version = Directory(open_engine(settings.sql_url, pooled=False)).version()
-    except (StoreDown, SQLAlchemyError):
+        version = Directory(open_database(settings)).version()
+    except (StoreDown, SQLAlchemyError, SettingsError, DatabaseError):
         return None  # another check says so
     if in_force is None:
         return Finding("redis", "fail", "it has lost its counters", "Start `faregate recorder`.")
@@ -198,6 +204,8 @@ def _provider(settings: Settings) -> Finding:
         return Finding("provider", "warn", "not asked without a key", "Set OPENAI_API_KEY.")
     try:
         models = Upstream(settings).sdk.models.list()
+    except SettingsError as error:
+        return Finding("provider", "fail", str(error), "Correct the environment.")
     except openai.AuthenticationError:
         return Finding(
             "provider", "fail", f"{settings.upstream_url} refuses the key", "Check OPENAI_API_KEY."

@@ -10,13 +10,15 @@ import click
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.adapters.database import DatabaseError, first_line, open_engine
+from gateway.adapters.database import DatabaseError, first_line
 from gateway.adapters.embedded_redis import EmbeddedRedisError
 from gateway.adapters.migrations import check_schema
 from gateway.adapters.redis_budgets import connect
 from gateway.adapters.tokenizer import Tokenizer, VocabularyError
+from gateway.adapters.upstream import Upstream
+from gateway.cli.deployment import open_database
 from gateway.logs import redact, set_up_logs
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, SettingsError, load_settings
 from gateway.supervisor import ChildFailed, Supervisor
 
 
@@ -47,16 +49,19 @@ def check_settings(settings: Settings) -> None:
             " in .env. (To look around without an account: faregate demo.)"
         )
     try:
-        check_schema(open_engine(settings.sql_url, pooled=False))
+        check_schema(open_database(settings))
+    except SettingsError as error:
+        raise CannotServe(str(error)) from None
     except (DatabaseError, SQLAlchemyError) as error:
         said = str(error) if isinstance(error, DatabaseError) else first_line(error)
         raise CannotServe(
-            f"The database cannot be used: {redact(said)}. It is set by FAREGATE_DATABASE_URL"
+            f"The database cannot be used: {redact(said).rstrip('.')}. It is set by FAREGATE_DATABASE_URL"
             f" ({'set' if settings.database_url else 'not set: SQLite in FAREGATE_DATA_DIR'})."
         ) from None
     try:
         Tokenizer().preload()
-    except VocabularyError as error:
+        Upstream(settings)
+    except (VocabularyError, SettingsError) as error:
         raise CannotServe(str(error)) from None
 
 
@@ -66,7 +71,10 @@ def check_redis(url: str, timeout_seconds: float) -> None:
         client = connect(url, timeout_seconds)
         client.ping()
         client.close()
-    except (RedisError, ValueError) as error:
+    except ValueError:
+        # Not the driver's message: it quotes parts of the URL.
+        raise CannotServe("Malformed setting: FAREGATE_REDIS_URL is not a URL.") from None
+    except RedisError as error:
         raise CannotServe(
             f"Redis cannot be reached: {redact(first_line(error)).rstrip('.')}."
             " It is set by FAREGATE_REDIS_URL."
