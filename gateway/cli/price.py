@@ -123,17 +123,20 @@ def override(
     as_json: bool,
     **amounts: str | None,
 ) -> None:
-    """Set the price of MODEL from a moment on. What is not stated stays as it is."""
+    """Set the price of MODEL, or its limits, from a moment on. The rest stays as it is."""
     deployment = open_deployment()
     start = valid_from or datetime.now(UTC)
     base = price_book(deployment.engine).find(model, start)
-    tiers = parse_override(
-        _stated(amounts, ""),
-        tier=tier,
-        above=above,
-        amounts_above=_stated(amounts, _ABOVE),
-        base=base.tiers if base else None,
-    )
+    tiers = base.tiers if base is not None else {}
+    prices_stated = any(amounts.values()) or above is not None or tier != STANDARD_TIER
+    if prices_stated or base is None or not (context_window or output_tokens_max):
+        tiers = parse_override(
+            _stated(amounts, ""),
+            tier=tier,
+            above=above,
+            amounts_above=_stated(amounts, _ABOVE),
+            base=tiers,
+        )
     if base is not None:
         context_window = context_window or base.context_window
         output_tokens_max = output_tokens_max or base.output_tokens_max

@@ -54,9 +54,10 @@ def check_settings(settings: Settings) -> None:
         raise CannotServe(str(error)) from None
     except (DatabaseError, SQLAlchemyError) as error:
         said = str(error) if isinstance(error, DatabaseError) else first_line(error)
+        source = "set" if settings.database_url else "not set: SQLite in FAREGATE_DATA_DIR"
         raise CannotServe(
-            f"The database cannot be used: {redact(said).rstrip('.')}. It is set by FAREGATE_DATABASE_URL"
-            f" ({'set' if settings.database_url else 'not set: SQLite in FAREGATE_DATA_DIR'})."
+            f"The database cannot be used: {redact(said).rstrip('.')}."
+            f" It is set by FAREGATE_DATABASE_URL ({source})."
         ) from None
     try:
         Tokenizer().preload()

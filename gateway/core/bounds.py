@@ -95,7 +95,10 @@ def bound_chat(
     tokens = prompt.tokens
     if prompt.hidden or searches:
         tokens = max(
-            tokens, _context_window(price, facts, prompt.hidden or ("web search results",))
+            tokens,
+            _context_window(
+                price, facts, prompt.hidden or ("web search results",), body.get("model")
+            ),
         )
     try:
         fixed = _prompt_nano(price, tiers, tokens, prompt)
@@ -214,15 +217,20 @@ def _tier_to_write(
     return tier if others or rules.auto_service_tier != STANDARD_TIER else None
 
 
-def _context_window(price: Price, facts: ModelFacts, hidden: Iterable[str]) -> int:
+def _context_window(
+    price: Price, facts: ModelFacts, hidden: Iterable[str], asked: str | None = None
+) -> int:
+    """Tokens that a prompt can have at most. ``asked`` is the name in the request, for which a
+    price can be set although the row in force has another. Raises BadRequest."""
     known = [window for window in (price.context_window, facts.context_window) if window]
     window = max(known, default=None)
     if window is None:
+        model = asked or price.model
         raise BadRequest(
             f"This request has input that cannot be counted beforehand ({', '.join(hidden)}), and"
-            f" the context window of {price.model} is not known, so its cost cannot be bounded."
+            f" the context window of {model} is not known, so its cost cannot be bounded."
             " A platform engineer can set it:"
-            f" faregate price set {price.model} --context-window N.",
+            f" faregate price set {model} --context-window N.",
             param="messages",
         )
     return window

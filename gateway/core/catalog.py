@@ -100,6 +100,7 @@ _OLDER: tuple[_Row, ...] = (
 
 _CHAT: tuple[_Row, ...] = (
     ("gpt-4o chatgpt-4o-latest", 128_000, 16_384, _TILES_4O),
+    ("gpt-4o:extended gpt-4o-64k-output-alpha", 128_000, 64_000, _TILES_4O),
     ("gpt-4o-2024-05-13", 128_000, 4_096, _TILES_4O),
     ("gpt-4o-mini", 128_000, 16_384, _TILES_4O_MINI),
     ("gpt-4o-search-preview gpt-4o-mini-search-preview", 128_000, 16_384, None),

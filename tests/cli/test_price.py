@@ -39,6 +39,22 @@ def test_an_override_completes_itself_from_the_price_in_force(
     assert budgets.policy_version() == faregate.directory.version()
 
 
+@pytest.mark.parametrize("option", ["context_window", "output_tokens_max"])
+def test_a_limit_alone_keeps_every_rate(sqlite_faregate: Faregate, option: str) -> None:
+    before = sqlite_faregate.ask("price", "show", "gpt-5.4")
+    assert any(rate["steps"] for rate in before["tiers"]["default"].values())
+    name = f"--{option.replace('_', '-')}"
+    after = sqlite_faregate.ask("price", "set", "gpt-5.4", name, "123456")
+    assert after["tiers"] == before["tiers"]
+    assert after["is_override"]
+    other = {"context_window", "output_tokens_max"} - {option}
+    assert after[option] == 123_456
+    assert [after[field] for field in other] == [before[field] for field in other]
+    # A price is still needed where there is none, and where a tier or a step is named.
+    for words in (("nameless",), ("gpt-5.4", "--tier", "flex"), ("gpt-5.4", "--above", "5")):
+        sqlite_faregate.refused("price", "set", *words, name, "123456")
+
+
 def test_names_that_keep_their_price_are_told(sqlite_faregate: Faregate) -> None:
     done = sqlite_faregate.run("price", "set", "gpt-5.4", "--input", "2.00")
     assert "gpt-5.4-2026-03-05" in done.stderr

@@ -44,9 +44,7 @@ def test_a_malformed_redis_url_is_one_sentence(
     assert ready.refused(command) == "Malformed setting: FAREGATE_REDIS_URL is not a URL."
 
 
-def test_without_a_key_nothing_is_served(
-    ready: Faregate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_key_nothing_is_served(ready: Faregate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     assert "OPENAI_API_KEY is not set" in ready.refused("serve")
 

@@ -257,6 +257,10 @@ def test_hidden_input_without_a_known_window_is_refused() -> None:
         bound({"max_tokens": 1}, prompt=PromptBound(1, hidden=("a file",)), facts=BLANK)
     with pytest.raises(BadRequest, match="web search results"):
         bound({"max_tokens": 1, "web_search_options": {}}, facts=BLANK)
+    # The advice names what was asked for: an alias keeps its price when its model gets another.
+    body = {"model": "m-2026-01-01", "max_tokens": 1}
+    with pytest.raises(BadRequest, match=r"price set m-2026-01-01 --context-window N"):
+        bound(body, prompt=PromptBound(1, hidden=("a file",)), facts=BLANK)
     row = replace(price(), context_window=500)
     hidden = PromptBound(1, hidden=("a file",))
     assert bound({"max_tokens": 1}, row, hidden, facts=BLANK).input_tokens == 500
