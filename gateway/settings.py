@@ -73,6 +73,14 @@ class Settings(BaseSettings):
         default="max_completion_tokens",
         description="The field that carries the granted output maximum when the client sent none.",
     )
+    unknown_fields: Literal["auto", "pass", "refuse"] = Field(
+        default="auto",
+        description=(
+            "What becomes of request fields that Faregate does not know. OpenAI documents and"
+            " checks its own; other servers may take one for something that costs more than was"
+            " counted. auto: pass them on to OpenAI and Azure OpenAI, refuse them elsewhere."
+        ),
+    )
     forward_header_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Extra request headers to forward, by lower-case prefix, comma-separated.",
@@ -263,6 +271,14 @@ class Settings(BaseSettings):
         if not value.startswith(("postgresql+psycopg://", "sqlite:///")):
             raise ValueError("must start with postgresql:// or sqlite:///")
         return value
+
+    @property
+    def passes_unknown_fields(self) -> bool:
+        """Whether request fields that are not known here go on to the provider."""
+        if self.unknown_fields != "auto":
+            return self.unknown_fields == "pass"
+        host = urlsplit(self.upstream_url).hostname or ""
+        return host.endswith((".openai.com", ".openai.azure.com"))
 
     @property
     def sql_url(self) -> str:

@@ -77,6 +77,26 @@ def test_a_key_that_no_header_can_carry_is_refused(
     assert inside not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "passed"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("https://eu.api.openai.com/v1", True),
+        ("https://API.OpenAI.com:443/v1", True),
+        ("https://acme.openai.azure.com/openai/v1", True),
+        ("http://127.0.0.1:8080/v1", False),
+        ("https://openai.com.evil.example/v1", False),
+        ("https://notopenai.com/v1", False),
+        ("https://llm.example/api.openai.com/v1", False),
+        ("https://api.openai.com@llm.example/v1", False),
+    ],
+)
+def test_unknown_fields_pass_to_openai_alone(url: str, passed: bool) -> None:
+    assert Settings(upstream_url=url).passes_unknown_fields is passed
+    assert Settings(upstream_url=url, unknown_fields="pass").passes_unknown_fields
+    assert not Settings(upstream_url=url, unknown_fields="refuse").passes_unknown_fields
+
+
 def test_secrets_are_not_shown() -> None:
     secret = "hunter2"
     settings = Settings(

@@ -225,6 +225,23 @@ def test_a_bad_embedding_request(rig: Rig, tenant: Tenant, body: Any) -> None:
     assert reply.error["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("path", [CHAT, EMBEDDINGS])
+@pytest.mark.parametrize("name", ["n_predict", "guidance"])
+def test_a_field_that_a_server_may_take_for_a_maximum(
+    rig: Rig, tenant: Tenant, path: str, name: str
+) -> None:
+    body = question() if path == CHAT else {"model": "text-embedding-3-small", "input": "hi"}
+    error = _refused(tenant.caller.post({**body, name: 100_000}, path=path), 400, None)
+    assert error["param"] == name
+
+
+def test_unknown_fields_pass_where_the_deployment_says_so(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, unknown_fields="pass")
+    tenant = rig.tenant()
+    assert tenant.caller.post(question(guidance=7)).status == 200
+    _refused(tenant.caller.post(question(n_predict=7)), 400, None)
+
+
 # The provider's own errors
 
 

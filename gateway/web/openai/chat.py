@@ -12,6 +12,7 @@ from flask import Blueprint, Response
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
+from gateway.core.chat_fields import KNOWN
 from gateway.core.chat_meter import ChatStreamMeter, completions_of
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_chat_prompt
@@ -19,7 +20,7 @@ from gateway.exchange import Exchange, owns_nothing
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
-from gateway.web.openai.checks import bound_rules, check_stream_fields
+from gateway.web.openai.checks import bound_rules, check_fields, check_stream_fields
 from gateway.web.openai.model_access import priced_model
 from gateway.web.serving import serve, whole_or_streamed
 
@@ -37,6 +38,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)
+    check_fields(body, KNOWN, settings)
     check_stream_fields(body)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)

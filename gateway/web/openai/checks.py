@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from gateway.core.bounds import BoundRules
+from gateway.core.chat_fields import refuse_unbounded_fields, refuse_unknown
 from gateway.core.errors import BadRequest
 from gateway.settings import Settings
 
@@ -30,6 +31,13 @@ def check_stream_fields(body: Mapping[str, Any]) -> None:
             "stream_options.include_usage must be true or false.",
             param="stream_options.include_usage",
         )
+
+
+def check_fields(body: Mapping[str, Any], known: Set[str], settings: Settings) -> None:
+    """Raise BadRequest for a field that cannot be bounded, or that must be known and is not."""
+    refuse_unbounded_fields(body, known)
+    if not settings.passes_unknown_fields:
+        refuse_unknown(body, known)
 
 
 def bound_rules(settings: Settings) -> BoundRules:

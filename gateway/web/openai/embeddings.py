@@ -10,12 +10,14 @@ from flask import Blueprint, Response
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_embedding
 from gateway.core.catalog import facts_for
+from gateway.core.chat_fields import KNOWN_OF_EMBEDDINGS
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_embedding_input
 from gateway.exchange import Exchange
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
+from gateway.web.openai.checks import check_fields
 from gateway.web.openai.model_access import priced_model
 from gateway.web.serving import serve
 
@@ -32,6 +34,7 @@ def create_embedding() -> Response:
 def _prepare(at: Services, policy: Policy) -> Exchange:
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(at.gate.settings)
+    check_fields(body, KNOWN_OF_EMBEDDINGS, at.gate.settings)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)
     count = at.gate.tokenizer.counter(facts)
