@@ -54,14 +54,15 @@ def build_services(settings: Settings) -> Services:
     tokenizer = Tokenizer()
     tokenizer.preload()
     upstream = Upstream(settings)
+    metrics = Metrics()
     gate = Gate(
         settings=settings,
         policies=Policies(engine, budgets),
-        keeper=HoldKeeper(budgets, settings.hold_lease_seconds),
+        keeper=HoldKeeper(budgets, settings.hold_lease_seconds, metrics.late_settles.inc),
         objects=ObjectKeeper(OwnedObjects(engine, budgets)),
         upstream=upstream,
         tokenizer=tokenizer,
-        metrics=Metrics(),
+        metrics=metrics,
     )
     answers = FirstAnswers(budgets, settings.idempotency_seconds, settings.idempotency_bytes_max)
     return Services(gate, budgets, ModelList(upstream), answers, engine)

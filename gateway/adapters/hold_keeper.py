@@ -25,8 +25,15 @@ _log = structlog.get_logger(__name__)
 class HoldKeeper:
     """The holds in flight of one process, and the resolutions that Redis has not taken yet."""
 
-    def __init__(self, budgets: RedisBudgets, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        budgets: RedisBudgets,
+        lease_seconds: float,
+        count_late: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``count_late`` is called for each settle that came too late to be charged."""
         self._budgets = budgets
+        self._count_late = count_late
         self._renew_seconds = lease_seconds / 4
         self._owned: set[str] = set()
         self._backlog: deque[tuple[str, Callable[[], object]]] = deque()
@@ -107,10 +114,19 @@ class HoldKeeper:
         except Exception:
             self._give_up(hold.request_id)
             return None
-        if resolution.outcome == "unheld":
-            _log.error("hold.lost_by_redis", request_id=hold.request_id)
+        self._tell(hold.request_id, resolution)
         self._owned.discard(hold.request_id)
         return resolution
+
+    def _tell(self, request_id: str, resolution: object) -> None:
+        """Log what should not happen."""
+        outcome = resolution.outcome if isinstance(resolution, Resolution) else ""
+        if outcome == "unheld":
+            _log.error("hold.lost_by_redis", request_id=request_id)
+        elif outcome == "late":
+            # Charging might charge twice. The audit finds it, if it was not charged before.
+            _log.error("hold.settled_too_late", request_id=request_id)
+            self._count_late()
 
     def _later(self, request_id: str, call: Callable[[], object]) -> None:
         self._backlog.append((request_id, call))
@@ -144,7 +160,7 @@ class HoldKeeper:
             while self._backlog:
                 request_id, call = self._backlog[0]
                 try:
-                    call()
+                    self._tell(request_id, call())
                 except StoreDown:
                     # The next one first: holds are independent, and none may block the others.
                     self._backlog.rotate(-1)

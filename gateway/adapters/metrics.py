@@ -61,6 +61,11 @@ class Metrics:
             "Requests that cost more than was held. Must be 0.",
             registry=registry,
         )
+        self.late_settles = Counter(
+            "faregate_settles_too_late",
+            "Settles that came when Redis had forgotten whether they were made. Must be 0.",
+            registry=registry,
+        )
         self.added_before = Histogram(
             "faregate_added_seconds",
             "Time between a request's arrival and its forwarding.",

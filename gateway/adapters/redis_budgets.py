@@ -107,15 +107,23 @@ class RedisBudgets:
         raise StoreDown("the clock of the Redis server does not stand still")
 
     def settle(
-        self, hold: Hold, cost_nano: int, tokens: int, output_tokens: int, result: bytes
+        self,
+        hold: Hold,
+        cost_nano: int,
+        tokens: int,
+        output_tokens: int,
+        result: bytes,
+        *,
+        long_lived: bool = False,
     ) -> Resolution:
         """Replace ``hold`` by ``cost_nano``; -1 tokens where the count is not known.
 
-        A second settle changes nothing. Raises StoreDown.
+        A second settle changes nothing. ``long_lived`` says that the caller knows it to be the
+        first, however long ago the hold was placed. Raises StoreDown.
         """
         keys = [*self._hold_keys(hold), self.keys.need(hold.client_id, hold.model)]
         placed = (hold.placed_on, hold.context, hold.reserved_at_ms, hold.amount_nano)
-        args = [hold.request_id, cost_nano, tokens, output_tokens, result, *placed]
+        args = [hold.request_id, cost_nano, tokens, output_tokens, result, *placed, int(long_lived)]
         reply = self._run(self._settle, self._with_events(keys, hold), args)
         return _resolution(reply)
 

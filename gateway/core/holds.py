@@ -98,7 +98,8 @@ class Resolution:
     """How a settle or release ended.
 
     ``settled``, ``released``; ``corrected`` where the hold had expired; ``unheld`` where Redis
-    had lost it, and it was charged all the same; ``already`` where it had ended before.
+    had lost it, and it was charged all the same; ``already`` where it had ended before;
+    ``late`` where Redis does not know any more whether it had, and nothing was charged.
     """
 
     outcome: str

@@ -155,7 +155,12 @@ class Follower:
     def _settle(self, one: OwnedObject, hold: Hold, outcome: Outcome) -> None:
         if not self._is_settled(hold):
             resolution = self._budgets.settle(
-                hold, outcome.cost_nano, outcome.tokens, outcome.output_tokens, outcome.as_json()
+                hold,
+                outcome.cost_nano,
+                outcome.tokens,
+                outcome.output_tokens,
+                outcome.as_json(),
+                long_lived=True,
             )
             _log.info("work.settled", object=one.name, outcome=resolution.outcome)
             if outcome.cost_nano > hold.amount_nano:

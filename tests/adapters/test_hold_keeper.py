@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import gevent
@@ -143,6 +144,24 @@ def test_one_that_never_succeeds_does_not_block_the_others(
     faulty.broken = frozenset()
     assert keeper.drain(10)
     assert world.counters() == (30, 0)
+
+
+def test_a_settle_that_comes_too_late_is_counted(world: World, faulty: FaultyBudgets) -> None:
+    counted: list[str] = []
+    keeper = HoldKeeper(faulty, 60, lambda: counted.append("late"))
+    tasks = [gevent.spawn(keeper.resolve_backlog)]
+    for delayed in (False, True):
+        hold = keeper.reserve(world.wish(STRICT))
+        world.budgets.redis.delete(world.budgets.keys.hold(hold.request_id))
+        long_ago = replace(hold, reserved_at_ms=hold.reserved_at_ms - 10**8)
+        faulty.fault = "before" if delayed else ""
+        keeper.settle(long_ago, 10, 5, 5, RESULT)
+        faulty.fault = ""
+        assert keeper.drain(10)
+    assert counted == ["late", "late"]
+    assert world.counters()[0] == 0
+    assert keeper.in_flight == 0
+    gevent.killall(tasks)
 
 
 def test_what_cannot_be_resolved_is_left_to_its_lease(

@@ -11,11 +11,14 @@
 --                    handed    1 where it was handed over to long-lived work, which is no
 --                              request in flight any more
 --
--- A closed hold keeps its state alone, for an hour: what comes late for it (a call whose reply
+-- A closed hold keeps its state alone, for ENDED_MS: what comes late for it (a call whose reply
 -- was lost, a reserve that was overtaken) can tell that it ended from that it never was, and
--- must not place a hold that nobody owns.
+-- must neither place a hold that nobody owns nor charge a second time. An expired one is kept
+-- whole for as long.
 --
 -- All keys share one hash tag, so every script runs on one node of a cluster.
+
+local ENDED_MS = 26 * 3600 * 1000
 
 local function integer(number)
   -- tostring() would lose digits above 14. Adding 0 turns -0, which HINCRBY refuses, into 0.
@@ -61,7 +64,7 @@ end
 local function close_id(key)
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'closed')
-  redis.call('PEXPIRE', key, 3600000)
+  redis.call('PEXPIRE', key, ENDED_MS)
 end
 
 -- Adds `cost` to spent and takes each hold back (where `unhold`); returns what is left of the

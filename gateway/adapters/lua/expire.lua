@@ -5,7 +5,7 @@
 -- ARGV  1 request id   2 result JSON
 -- Returns  {expired, amount nano}   {alive, ms left}   {already}   {mismatch}
 --
--- The hold stays for a day as "expired", so that a late settle or release corrects it.
+-- The hold stays for ENDED_MS as "expired", so that a late settle or release corrects it.
 
 local hold = read_hold(KEYS[1])
 if not hold or hold.state ~= 'open' then
@@ -21,6 +21,6 @@ if not budgets then return {'mismatch'} end
 charge(budgets, 5, hold.amount, true)
 emit(KEYS[4], ARGV[1], 'request', 'expired', hold.amount, hold, ARGV[2], at)
 redis.call('HSET', KEYS[1], 'state', 'expired', 'charged', integer(hold.amount))
-redis.call('PEXPIRE', KEYS[1], 86400000)
+redis.call('PEXPIRE', KEYS[1], ENDED_MS)
 leave(hold, KEYS[2], KEYS[3], ARGV[1])
 return {'expired', hold.amount}

@@ -4,12 +4,14 @@
 -- ARGV  1 request id   2 cost nano   3 tokens used, prompt and output (-1: not known)
 --       4 output tokens used (-1: not known)   5 result JSON
 --       6 to 9 the hold as it was placed: budgets, context, server time ms, amount nano
+--       10 "1" for long-lived work, whose follower knows from SQL that it was not settled before
 -- Returns  {settled, left nano, amount nano}   {corrected, left nano, difference nano}
---          {unheld, left nano, amount nano}   {already}   {mismatch}
+--          {unheld, left nano, amount nano}   {already}   {mismatch}   {late}
 --
 -- A second settle changes nothing. A hold that had expired was charged at its amount: the
 -- difference to the true cost is posted as a correction. A hold that is not there at all,
--- because Redis has lost it, is charged all the same: the provider has billed.
+-- because Redis has lost it, is charged all the same: the provider has billed. Only where it may
+-- have ended so long ago that its end is forgotten is nothing charged: that is "late".
 
 local hold = read_hold(KEYS[1])
 if hold and hold.state == 'closed' then return {'already'} end
@@ -22,6 +24,10 @@ local budgets = budgets_of(hold, 6)
 if not budgets then return {'mismatch'} end
 local cost, tokens, output = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local at = now_ms()
+-- An hour less than an end is kept for: the clock of a Redis that took over may be another.
+if lost and ARGV[10] ~= '1' and at - tonumber(hold.at) > ENDED_MS - 3600000 then
+  return {'late'}
+end
 
 if hold.state == 'expired' then
   local difference = cost - hold.charged
