@@ -8,6 +8,7 @@ from functools import partial
 import gevent
 import structlog
 from flask import Flask
+from gevent.event import Event
 
 from gateway.adapters.database import open_engine
 from gateway.adapters.first_answers import FirstAnswers
@@ -29,6 +30,10 @@ from gateway.settings import Settings, load_settings
 from gateway.web import errors, paths
 from gateway.web.current import Services, keep
 from gateway.web.routes import BLUEPRINTS
+from gateway.workers.expirer import Expirer
+
+EXPIRE_SECONDS = 15.0
+"""How often a worker looks for dead holds. The recorder process looks far more often."""
 
 _AGAIN_SECONDS = 1.0
 
@@ -83,12 +88,15 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def start_background(app: Flask) -> None:
-    """Start this process's greenlets: policy watch, lease renewal, late resolutions, gauges."""
+    """Start this process's greenlets: what keeps its policy, holds, owners and gauges right."""
     gate = services_of(app).gate
+    pause_seconds = min(EXPIRE_SECONDS, gate.settings.hold_lease_seconds)
+    expirer = Expirer(services_of(app).budgets, pause_seconds)
     gevent.spawn(_for_ever, "policy_watch", gate.policies.watch)
     gevent.spawn(_for_ever, "lease_renewal", gate.keeper.renew_leases)
     gevent.spawn(_for_ever, "late_resolutions", gate.keeper.resolve_backlog)
     gevent.spawn(_for_ever, "late_objects", gate.objects.note_late)
+    gevent.spawn(_for_ever, "expiry", partial(expirer.run, Event()))
     gevent.spawn(_for_ever, "gauges", partial(gate.metrics.watch, gate.keeper))
 
 

@@ -1,9 +1,13 @@
-"""Resolves the holds of processes that died: charged at their amount and marked unknown."""
+"""Resolves the holds of processes that died: charged at their amount and marked unknown.
+
+The recorder process does so at once. Each gateway worker does it too, seldom, so that budgets
+do not stay blocked while no recorder runs.
+"""
 
 from __future__ import annotations
 
 import json
-import threading
+from typing import Protocol
 
 import structlog
 
@@ -20,15 +24,23 @@ _RESULT = json.dumps(
 _log = structlog.get_logger(__name__)
 
 
+class Stop(Protocol):
+    """An event of threads or of greenlets."""
+
+    def wait(self, timeout: float) -> bool | None:
+        """Wait for the event; whether it is set."""
+
+
 class Expirer:
     """Any number may run: the script lets each hold expire once."""
 
-    def __init__(self, budgets: RedisBudgets) -> None:
+    def __init__(self, budgets: RedisBudgets, pause_seconds: float | None = None) -> None:
         self._budgets = budgets
+        self._pause_seconds = pause_seconds or PAUSE_SECONDS
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Expire what has lapsed until ``stop`` is set."""
-        while not stop.wait(PAUSE_SECONDS):
+        while not stop.wait(self._pause_seconds):
             try:
                 self.step()
             except StoreDown as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import random
+import threading
 from functools import partial
 
 import pytest
@@ -43,3 +46,21 @@ def test_kill_9_of_the_recorder_under_load(
     audited, found = rig.audit(), assert_all_recorded(rig)
     report(f"{kind}: {KILLS} kills, {found['charges']} charges, {audited['records']} rows")
     assert found["exact"] == found["charges"] == audited["records"]
+
+
+def test_budgets_are_freed_of_the_dead_while_no_recorder_runs(make_rig: MakeRig) -> None:
+    rig = make_rig(recorder="none", workers=1, hold_lease_seconds=0.5)
+    tenant = rig.tenant(10**9)
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            tenant.caller.chat(directed={"fault": "hang"}, max_completion_tokens=50)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    until(lambda: rig.counters(tenant.budget)["held"], 20, "a hold")
+    rig.gateway.kill_group()
+    client.join(20)
+    rig.restart_gateway()
+    until(lambda: not rig.counters(tenant.budget)["held"], 20, "the hold to expire")
+    assert rig.counters(tenant.budget)["spent"] > 0

@@ -14,6 +14,7 @@ from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
+from gateway.workers.expirer import Expirer
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ from gateway.adapters.policies import Policies
         (HoldKeeper, "renew_leases", "lease_renewal"),
         (HoldKeeper, "resolve_backlog", "late_resolutions"),
         (ObjectKeeper, "note_late", "late_objects"),
+        (Expirer, "run", "expiry"),
         (Metrics, "watch", "gauges"),
     ],
 )
@@ -55,7 +57,7 @@ def test_a_task_that_fails_is_logged_and_goes_on(
         gateway.app.start_background(app)
         assert ran_again.wait(10)
     gevent.killall(started)
-    assert len(started) == 5
+    assert len(started) == 6
     (failed,) = [log for log in logs if log["event"] == "background.failed"]
     assert failed["task"] == name
     assert failed["exc_info"]
