@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from math import inf
 from time import monotonic
 
-import gevent
 import orjson
 import structlog
 
+from gateway.adapters.threads import on_counting_thread
 from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout
 from gateway.core import sse
 from gateway.core.holds import Hold
@@ -254,7 +254,7 @@ class MeteredStream:
             return self._meter.output_tokens_counted(count)
 
         if self._meter.kept_bytes > _COUNT_INLINE_CHARACTERS:
-            tokens: int | None = gevent.get_hub().threadpool.apply(counted)
+            tokens = on_counting_thread(counted)
         else:
             tokens = counted()
         if tokens is None:

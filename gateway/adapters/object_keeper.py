@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.database import first_line
 from gateway.adapters.owned_objects import OwnedObjects
 from gateway.adapters.redis_budgets import StoreDown
+from gateway.adapters.threads import on_sql_thread
 from gateway.core.errors import StoreUnavailable
 from gateway.core.objects import ID_PATTERN, Kind, OwnedObject, Page, PageWish, not_found
 from gateway.core.policy import Client
@@ -90,10 +91,9 @@ class ObjectKeeper:
     def _on_thread(self, call: Callable[[], _T]) -> _T:
         """``call`` where it blocks nobody: drivers of databases hold up their whole thread."""
         try:
-            result: _T = gevent.get_hub().threadpool.apply(call)
+            return on_sql_thread(call)
         except (SQLAlchemyError, StoreDown) as error:
             _unavailable(error)
-        return result
 
 
 def _unavailable(error: Exception) -> NoReturn:

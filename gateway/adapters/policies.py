@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.policy_loader import load_policy
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
+from gateway.adapters.threads import on_sql_thread
 from gateway.core.policy import Policy
 
 WATCH_SECONDS = 0.5
@@ -41,8 +42,7 @@ class Policies:
             if self.current is not seen:
                 return self.current
             try:
-                # A driver blocks its thread; the event loop must go on meanwhile.
-                loaded: Policy = gevent.get_hub().threadpool.apply(load_policy, (self._engine,))
+                loaded = on_sql_thread(load_policy, self._engine)
             except SQLAlchemyError as error:
                 raise PolicyUnavailable("the policy cannot be read from the database") from error
             if loaded.version > 0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import Engine
 
+from gateway.adapters.database_probe import DatabaseProbe
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.redis_budgets import RedisBudgets
@@ -23,7 +23,7 @@ class Services:
     budgets: RedisBudgets
     models: ModelList
     answers: FirstAnswers
-    engine: Engine
+    database: DatabaseProbe
 
 
 def keep(extensions: dict[str, object], services: Services) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gevent
 import structlog
 from flask import Blueprint, Response, jsonify
 from redis.exceptions import RedisError
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.adapters.directory import Directory
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.web.current import services
 
@@ -41,16 +37,9 @@ def readyz() -> tuple[Response, int]:
     except StoreDown as error:
         _log.warning("readyz.redis", reason=str(error))
         checks["redis"], ready = "unreachable", False
-    try:
-        gevent.get_hub().threadpool.apply(_ask, (at.engine,))
-    except SQLAlchemyError as error:
-        _log.warning("readyz.database", reason=type(error).__name__)
+    if not at.database.answers():
         checks["database"] = "unreachable"
     return jsonify(status="ready" if ready else "not ready", checks=checks), 200 if ready else 503
-
-
-def _ask(engine: Engine) -> int:
-    return Directory(engine).version()
 
 
 @blueprint.get("/metrics")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import gevent
 from flask import Blueprint, Response
 
+from gateway.adapters.threads import on_counting_thread
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
@@ -45,7 +45,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     count = tokenizer.counter(facts)
     if size > LONG_TEXT_CHARACTERS:
         # A long count in a native thread, where other requests do not wait for it.
-        prompt = gevent.get_hub().threadpool.apply(count_chat_prompt, (body, facts, count))
+        prompt = on_counting_thread(count_chat_prompt, body, facts, count)
     else:
         prompt = count_chat_prompt(body, facts, count)
     bound = bound_chat(body, price, facts, prompt, client, bound_rules(settings))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-import gevent
 from flask import Blueprint, Response
 
+from gateway.adapters.threads import on_counting_thread
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_embedding
 from gateway.core.catalog import facts_for
@@ -39,9 +39,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     facts = facts_for(model)
     count = at.gate.tokenizer.counter(facts)
     if size > LONG_TEXT_CHARACTERS:
-        counts = gevent.get_hub().threadpool.apply(
-            count_embedding_input, (body.get("input"), count)
-        )
+        counts = on_counting_thread(count_embedding_input, body.get("input"), count)
     else:
         counts = count_embedding_input(body.get("input"), count)
     return Exchange(

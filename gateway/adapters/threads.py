@@ -1,0 +1,47 @@
+"""Native threads for what would hold up the event loop, in a pool for each kind of work.
+
+Were there one pool, long token counts would keep policies from being loaded, and a locked
+database would keep names from being resolved: gevent's own pool, the hub's, resolves them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import gevent
+from gevent.threadpool import ThreadPool
+
+COUNTING_THREADS = max(2, os.cpu_count() or 2)
+"""Counting and parsing are CPU: more threads than processors would do no more of it."""
+
+SQL_THREADS = 8
+"""Statements that may run, or wait for a lock, at once."""
+
+_T = TypeVar("_T")
+_Pools = WeakKeyDictionary[Any, ThreadPool]
+
+_counting: _Pools = WeakKeyDictionary()
+_sql: _Pools = WeakKeyDictionary()
+"""By event loop: made at first use, so after the server has forked."""
+
+
+def on_counting_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, CPU work without greenlets in it, while other requests go on."""
+    return _run(_counting, COUNTING_THREADS, call, args)
+
+
+def on_sql_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which asks the database: drivers hold up their whole thread."""
+    return _run(_sql, SQL_THREADS, call, args)
+
+
+def _run(pools: _Pools, size: int, call: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+    hub = gevent.get_hub()
+    pool = pools.get(hub)
+    if pool is None:
+        pool = pools[hub] = ThreadPool(size, hub=hub)
+    result: _T = pool.apply(call, args)
+    return result

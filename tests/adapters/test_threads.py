@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import pytest
+
+from gateway.adapters.threads import (
+    COUNTING_THREADS,
+    SQL_THREADS,
+    on_counting_thread,
+    on_sql_thread,
+)
+
+Run = Callable[..., Any]
+POOLS: list[tuple[Run, int, Run]] = [
+    (on_counting_thread, COUNTING_THREADS, on_sql_thread),
+    (on_sql_thread, SQL_THREADS, on_counting_thread),
+]
+
+
+@pytest.mark.parametrize("run", [on_counting_thread, on_sql_thread])
+def test_a_call_runs_elsewhere_and_its_end_comes_back(run: Run) -> None:
+    assert run(divmod, 7, 2) == (3, 1)
+    assert run(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        run(divmod, 7, 0)
+
+
+@pytest.mark.parametrize(("full", "size", "other"), POOLS)
+def test_a_pool_that_is_full_holds_up_no_other(full: Run, size: int, other: Run) -> None:
+    release = threading.Event()
+    with gevent.Timeout(20):
+        stuck = [gevent.spawn(full, release.wait, 20) for _ in range(size + 5)]
+        try:
+            gevent.sleep(0)
+            assert other(divmod, 7, 2) == (3, 1)
+            # Names are resolved in gevent's own pool.
+            assert gevent.get_hub().threadpool.apply(divmod, (7, 2)) == (3, 1)
+            assert not any(task.ready() for task in stuck)
+        finally:
+            release.set()
+        gevent.joinall(stuck, raise_error=True)
