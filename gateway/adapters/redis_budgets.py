@@ -7,7 +7,8 @@ is idempotent by request id, so a call whose reply was lost may be made again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from time import time_ns
+from math import ceil
+from time import monotonic, time_ns
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ from gateway.core.holds import (
     RateState,
     Resolution,
 )
+from gateway.core.policy import Client
 
 
 class StoreDown(Exception):
@@ -85,6 +87,8 @@ class RedisBudgets:
         self._publish = Script("publish")
         self._windows: dict[tuple[str, str], Window] = {}
         self._clock_ahead_ms = 0
+        self._full_until: dict[int, tuple[int, float]] = {}
+        """Requests a minute, and when the next is possible, of clients that had used them up."""
 
     def reserve(self, wish: HoldRequest) -> Hold:
         """Place one hold against every budget and limit of ``wish``.
@@ -105,6 +109,15 @@ class RedisBudgets:
                 continue
             self._refuse(wish, windows, reply)
         raise StoreDown("the clock of the Redis server does not stand still")
+
+    def still_refused(self, client: Client) -> RateRefused | None:
+        """The refusal that ``client`` would get, where it had one of this process and its time
+        is not over: nothing but time frees its requests a minute. Redis is not asked."""
+        limit, until = self._full_until.get(client.id, (0, 0.0))
+        wait = until - monotonic()
+        if wait <= 0 or limit != client.requests_per_minute:
+            return None
+        return RateRefused("requests", ceil(wait * 1000), 0)
 
     def settle(
         self,
@@ -339,7 +352,12 @@ class RedisBudgets:
         if status == "budget":
             index, spent, held, affordable = (int(value) for value in reply[1:5])
             raise BudgetRefused(wish.budgets[index], windows[index], spent, held, affordable)
-        raise RateRefused(status, int(reply[1]), int(reply[2]))
+        refused = RateRefused(status, int(reply[1]), int(reply[2]))
+        if status == "requests":
+            limit = wish.client.requests_per_minute
+            until = monotonic() + refused.wait_ms / 1000
+            self._full_until[wish.client.id] = (limit, until)
+        raise refused
 
     def _hold_keys(self, hold: Hold) -> list[str]:
         return [self.keys.hold(hold.request_id), self.keys.holds, self.keys.client(hold.client_id)]

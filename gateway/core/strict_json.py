@@ -16,18 +16,22 @@ from gateway.core.errors import BadRequest
 
 _INTEGER_MAX = 2**63 - 1
 _DIGITS_MAX = 400
-VALUES_MAX = 1_000_000
-"""Most values in one body: three times the tokens that the provider takes in one request."""
+VALUES_MAX = 100_000
+"""Most values in one body: far more than any conversation with its tools has."""
+
+TOKEN_VALUES_MAX = 1_000_000
+"""Most values where a body may be lists of token ids: three times the tokens that the provider
+takes in one request."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def parse_object(body: bytes, depth_max: int) -> dict[str, Any]:
+def parse_object(body: bytes, depth_max: int, values_max: int = VALUES_MAX) -> dict[str, Any]:
     """The JSON object in ``body``. Raises BadRequest, saying where and what is wrong."""
     if not body:
         raise BadRequest("The request body is empty; it must be a JSON object.")
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > VALUES_MAX:
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > values_max:
         # Parsing takes time by the value, not by the byte, and other requests wait for it.
-        raise BadRequest(f"The request body has more than {VALUES_MAX:,} values.")
+        raise BadRequest(f"The request body has more than {values_max:,} values.")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -7,15 +7,18 @@ from datetime import UTC, datetime
 from flask import request
 
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.core.bounds import FREE
 from gateway.core.errors import Unauthorized
 from gateway.core.holds import PolicyStale
 from gateway.core.policy import KEY_PREFIX, Client, Key, Policy, hash_key
+from gateway.core.refusals import rate_limited
 
 
 def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
     """The client and key of the current request.
 
-    Raises Unauthorized; PolicyStale where a newer policy may know the key; StoreDown.
+    Raises Unauthorized; PolicyStale where a newer policy may know the key; StoreDown; and
+    RateLimited where the client was told to wait and did not, before its body is looked at.
     """
     secret = _bearer()
     key = policy.keys.get(hash_key(secret))
@@ -32,7 +35,11 @@ def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
         when = key.expires_at.strftime("%Y-%m-%d %H:%M:%S UTC")
         raise Unauthorized(f"The key {key.display} expired at {when}.", code="key_expired")
-    return policy.clients[key.client_id], key
+    client = policy.clients[key.client_id]
+    refused = budgets.still_refused(client)
+    if refused is not None:
+        raise rate_limited(refused, client, FREE)
+    return client, key
 
 
 def _bearer() -> str:

@@ -11,14 +11,19 @@ from flask import g, request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
+from gateway.adapters.threads import on_counting_thread
 from gateway.core.errors import BadRequest, RequestTimeout, UnsupportedEncoding
-from gateway.core.strict_json import parse_object
+from gateway.core.strict_json import VALUES_MAX, parse_object
 from gateway.settings import Settings
 
+PARSED_INLINE_BYTES = 64 * 1024
+"""A body above this takes more than about a millisecond to parse."""
 
-def json_object(settings: Settings) -> tuple[dict[str, Any], int]:
+
+def json_object(settings: Settings, values_max: int = VALUES_MAX) -> tuple[dict[str, Any], int]:
     """The parsed body and its size in bytes; the same object at every call of a request.
 
+    A large one is parsed in a native thread, where other requests do not wait for it.
     Raises BadRequest, RequestTimeout, UnsupportedEncoding, or Werkzeug's 413.
     """
     if "json_object" not in g:
@@ -28,7 +33,11 @@ def json_object(settings: Settings) -> tuple[dict[str, Any], int]:
         if media and media != "application/json":
             raise BadRequest(f"Send Content-Type: application/json, not {media[:80]}.")
         raw = _read(settings.client_timeout_seconds)
-        g.json_object = parse_object(raw, settings.json_depth_max), len(raw)
+        parsing = (raw, settings.json_depth_max, values_max)
+        if len(raw) > PARSED_INLINE_BYTES:
+            g.json_object = on_counting_thread(parse_object, *parsing), len(raw)
+        else:
+            g.json_object = parse_object(*parsing), len(raw)
     found: tuple[dict[str, Any], int] = g.json_object
     return found
 

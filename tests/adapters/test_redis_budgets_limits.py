@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from time import monotonic
+
 import pytest
 
+from gateway.adapters import redis_budgets
 from gateway.core.holds import BudgetRefused, Hold, RateRefused
 from tests.adapters.redis_world import World, bound, budget
 
@@ -177,3 +181,23 @@ def test_limits_are_a_client_s_own(world: World) -> None:
     # A limit of zero is none.
     for _ in range(3):
         world.reserve()
+
+
+def test_a_client_that_used_up_its_requests_is_known_to_be_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = replace(world.client, requests_per_minute=1)
+    world.reserve(requests_per_minute=1)
+    assert world.budgets.still_refused(client) is None
+    with pytest.raises(RateRefused) as raised:
+        world.reserve(requests_per_minute=1)
+    known = world.budgets.still_refused(client)
+    assert known is not None
+    assert (known.limit, known.left) == ("requests", 0)
+    assert 0 < known.wait_ms <= raised.value.wait_ms
+    # Not for another client, nor once the limit is another.
+    assert world.budgets.still_refused(replace(client, id=2)) is None
+    assert world.budgets.still_refused(replace(client, requests_per_minute=2)) is None
+    later = monotonic() + raised.value.wait_ms / 1000
+    monkeypatch.setattr(redis_budgets, "monotonic", lambda: later)
+    assert world.budgets.still_refused(client) is None

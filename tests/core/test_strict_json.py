@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest
-from gateway.core.strict_json import parse_object
+from gateway.core.strict_json import TOKEN_VALUES_MAX, VALUES_MAX, parse_object
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -106,6 +106,24 @@ def test_depth_counts_every_level(opening: str, closing: str) -> None:
         else:
             with pytest.raises(BadRequest, match="deeper than 8 levels"):
                 parse_object(body, 8)
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "taken"),
+    [
+        (99_000, VALUES_MAX, True),
+        (101_000, VALUES_MAX, False),
+        (101_000, TOKEN_VALUES_MAX, True),
+        (1_001_000, TOKEN_VALUES_MAX, False),
+    ],
+)
+def test_a_body_has_so_many_values(values: int, limit: int, taken: bool) -> None:
+    body = b'{"input":[' + b",".join([b"1"] * values) + b"]}"
+    if taken:
+        assert len(parse_object(body, 8, limit)["input"]) == values
+    else:
+        with pytest.raises(BadRequest, match=f"more than {limit:,} values"):
+            parse_object(body, 8, limit)
 
 
 def test_brackets_in_text_are_not_depth() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import Rig
 from tests.e2e.traffic import at_once
 
@@ -17,6 +18,17 @@ def test_requests_per_minute(rig: Rig) -> None:
     assert refused.error["code"] == "rate_limit_exceeded"
     assert 1 <= int(refused.headers["retry-after"]) <= 12
     assert "x-should-retry" not in refused.headers
+
+
+def test_who_does_not_wait_is_refused_before_its_body_is_looked_at(make_rig: MakeRig) -> None:
+    tenant = make_rig(workers=1).tenant(requests_per_minute=1)
+    assert tenant.caller.post(b"{").status == 400
+    assert tenant.caller.chat(max_completion_tokens=5).status == 200
+    assert tenant.caller.post(b"{").status == 400
+    assert tenant.caller.chat(max_completion_tokens=5).status == 429
+    refused = tenant.caller.post(b"{")
+    assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
 
 
 def test_requests_per_minute_over_all_workers(rig: Rig) -> None:

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import io
+import threading
+from typing import Any
 
 import pytest
 from flask import Flask
 from werkzeug.exceptions import ClientDisconnected
 
-from gateway.core.errors import RequestTimeout
+from gateway.core.errors import BadRequest, RequestTimeout
+from gateway.core.strict_json import TOKEN_VALUES_MAX, parse_object
 from gateway.settings import Settings
+from gateway.web import json_body
 from gateway.web.json_body import forwarded_headers, json_object
 
 PRIVATE = [
@@ -31,6 +35,34 @@ def test_what_is_between_client_and_gateway_is_never_forwarded(name: str) -> Non
     headers = {name: "secret", "X-Trace": "1", "OpenAI-Beta": "b"}
     with Flask("test").test_request_context(method="POST", headers=headers):
         assert forwarded_headers(settings) == {"openai-beta": "b", "x-trace": "1"}
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), [(10, False), (100_000, True)])
+def test_a_large_body_is_parsed_where_nobody_waits(
+    size: int, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed_by = []
+
+    def parse(*parsing: Any) -> dict[str, Any]:
+        parsed_by.append(threading.get_ident())
+        return parse_object(*parsing)
+
+    monkeypatch.setattr(json_body, "parse_object", parse)
+    body = {"input": "x" * size}
+    with Flask("test").test_request_context(method="POST", json=body):
+        assert json_object(Settings())[0] == body
+    assert (parsed_by != [threading.get_ident()]) is elsewhere
+
+
+def test_a_large_body_that_is_wrong_is_refused_all_the_same() -> None:
+    values = {"input": [1] * 101_000}
+    with Flask("test").test_request_context(method="POST", json=values):
+        assert json_object(Settings(), TOKEN_VALUES_MAX)[0] == values
+    with (
+        Flask("test").test_request_context(method="POST", json=values),
+        pytest.raises(BadRequest, match="100,000 values"),
+    ):
+        json_object(Settings())
 
 
 class Stalled(io.RawIOBase):

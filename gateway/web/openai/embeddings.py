@@ -12,6 +12,7 @@ from gateway.core.bounds import bound_embedding
 from gateway.core.catalog import facts_for
 from gateway.core.chat_fields import KNOWN_OF_EMBEDDINGS
 from gateway.core.policy import Policy
+from gateway.core.strict_json import TOKEN_VALUES_MAX
 from gateway.core.tokens import count_embedding_input
 from gateway.exchange import Exchange
 from gateway.web.auth import authenticate
@@ -33,7 +34,7 @@ def create_embedding() -> Response:
 
 def _prepare(at: Services, policy: Policy) -> Exchange:
     client, key = authenticate(policy, at.budgets)
-    body, size = json_object(at.gate.settings)
+    body, size = json_object(at.gate.settings, TOKEN_VALUES_MAX)
     check_fields(body, KNOWN_OF_EMBEDDINGS, at.gate.settings)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)
