@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import gevent
@@ -43,5 +43,20 @@ def _run(pools: _Pools, size: int, call: Callable[..., _T], args: tuple[Any, ...
     pool = pools.get(hub)
     if pool is None:
         pool = pools[hub] = ThreadPool(size, hub=hub)
-    result: _T = pool.apply(call, args)
-    return result
+    ended: _Ended[_T] = pool.apply(_Ended, (call, args))
+    if ended.error is not None:
+        raise ended.error
+    return ended.result
+
+
+class _Ended(Generic[_T]):
+    """What a call returned or raised: gevent prints what it sees raised in a thread."""
+
+    error: Exception | None = None
+    result: _T
+
+    def __init__(self, call: Callable[..., _T], args: tuple[Any, ...]) -> None:
+        try:
+            self.result = call(*args)
+        except Exception as error:
+            self.error = error

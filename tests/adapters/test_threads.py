@@ -22,11 +22,15 @@ POOLS: list[tuple[Run, int, Run]] = [
 
 
 @pytest.mark.parametrize("run", [on_counting_thread, on_sql_thread])
-def test_a_call_runs_elsewhere_and_its_end_comes_back(run: Run) -> None:
+def test_a_call_runs_elsewhere_and_its_end_comes_back(
+    run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(divmod, 7, 2) == (3, 1)
     assert run(threading.get_ident) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
         run(divmod, 7, 0)
+    # A refusal is no accident: nothing is printed.
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("full", "size", "other"), POOLS)
