@@ -13,7 +13,8 @@
 --
 -- A closed hold keeps its state alone, for an hour: what comes late for it (a call whose reply
 -- was lost, a reserve that was overtaken) can tell that it ended from that it never was, and
--- must not place a hold that nobody owns.
+-- must not place a hold that nobody owns. Of long-lived work it keeps it for thirty days: the
+-- follower that settled it may have died before it could write that down, and be away for long.
 --
 -- All keys share one hash tag, so every script runs on one node of a cluster.
 
@@ -58,10 +59,10 @@ local function budgets_of(hold, first_key)
   return budgets
 end
 
-local function close_id(key)
+local function close_id(key, handed)
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'closed')
-  redis.call('PEXPIRE', key, 3600000)
+  redis.call('PEXPIRE', key, handed and 2592000000 or 3600000)
 end
 
 -- Adds `cost` to spent and takes each hold back (where `unhold`); returns what is left of the
