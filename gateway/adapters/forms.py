@@ -106,6 +106,7 @@ class Form:
             found.update(told.encode("utf-8", "replace"))
             for chunk in file.chunks():
                 found.update(chunk)
+                gevent.sleep(0)
         return found.hexdigest()
 
     def payload(self, written: Mapping[str, str] | None = None) -> Payload:
