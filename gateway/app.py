@@ -17,7 +17,6 @@ from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.object_keeper import ObjectKeeper
-from gateway.adapters.owned_objects import OwnedObjects
 from gateway.adapters.policies import Policies
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
@@ -65,7 +64,7 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         policies=Policies(engine, budgets),
         keeper=HoldKeeper(budgets, settings.hold_lease_seconds, metrics.late_settles.inc),
-        objects=ObjectKeeper(OwnedObjects(engine, budgets)),
+        objects=ObjectKeeper(engine, budgets),
         upstream=upstream,
         tokenizer=tokenizer,
         metrics=metrics,

@@ -180,12 +180,17 @@ def _payload(gate: Gate, exchange: Exchange, hold: Hold) -> bytes | Payload | No
         return None
     written = exchange.rewrite(exchange.body, exchange.bound, hold.granted_output_tokens)
     if exchange.form is not None:
-        return exchange.form.payload({name: str(value) for name, value in written.items()})
+        return exchange.form.payload({name: _as_field(value) for name, value in written.items()})
     try:
         return orjson.dumps(written)
     except TypeError:
         release(gate, exchange, hold, 400, "not_encodable")
         raise BadRequest("The request body has text that is not valid Unicode.") from None
+
+
+def _as_field(value: object) -> str:
+    """``value`` as a form has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def whole_body(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer) -> bytes:
@@ -208,8 +213,15 @@ def parsed(body: bytes) -> object:
 
 def note_objects(gate: Gate, exchange: Exchange, payload: object) -> None:
     """Note the owner of what an answer names, before its id reaches the client."""
-    if isinstance(payload, dict):
-        gate.objects.note(owned_by(exchange, exchange.owns(payload)))
+    if not isinstance(payload, dict):
+        return
+    try:
+        found = exchange.owns(payload)
+    except Exception:
+        # The answer is paid for. What has no owner is nobody's, so nothing is given away.
+        _log.exception("answer.objects_not_read", request_id=exchange.request_id)
+        return
+    gate.objects.note(owned_by(exchange, found))
 
 
 def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> Outcome:
@@ -273,6 +285,15 @@ def release(gate: Gate, exchange: Exchange, hold: Hold, status: int, reason: str
     gate.keeper.release(hold, outcome.as_json())
     priced_as = exchange.price.model if exchange.price else ""
     gate.metrics.settled(exchange.endpoint, priced_as, outcome)
+
+
+def settle_left_open(gate: Gate, exchange: Exchange, hold: Hold) -> None:
+    """Charge a hold that a failure of ours has left behind, since the provider may have billed.
+
+    Its lease would else be renewed for as long as this process lives.
+    """
+    if gate.keeper.is_open(hold):
+        settle(gate, exchange, hold, unknown(exchange, hold, 500, "interrupted"))
 
 
 def lost(gate: Gate, exchange: Exchange, hold: Hold, error: AnswerLost) -> ApiError:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import gevent
+import structlog
+
 from gateway.adapters.upstream import Answer, AnswerLost
 from gateway.core.holds import Hold
 from gateway.core.meters import Reading
@@ -18,6 +21,8 @@ from gateway.relay import forward, judged, passed_error, settle
 
 Judge = Callable[[int, bool], Reading]
 """The usage of an answer, by how many bytes came and whether the provider ended it in order."""
+
+_log = structlog.get_logger(__name__)
 
 
 def pass_bytes(gate: Gate, exchange: Exchange, hold: Hold, judge: Judge) -> Reply:
@@ -70,6 +75,9 @@ class PassedBytes:
         self._bytes += len(data)
         if self._exchange.tape is not None:
             self._exchange.tape.write(data)
+        # Between a quick provider and a quick client nothing ever waits, and others want to be
+        # served too.
+        gevent.sleep(0)
         return data
 
     def close(self) -> None:
@@ -85,5 +93,10 @@ class PassedBytes:
         settle(self._gate, self._exchange, self._hold, self._outcome(whole))
 
     def _outcome(self, whole: bool) -> Outcome:
-        reading = self._judge(self._bytes, whole)
+        try:
+            reading = self._judge(self._bytes, whole)
+        except Exception:
+            # Whatever a provider sent, the hold must be settled.
+            _log.exception("answer.not_judged", request_id=self._exchange.request_id)
+            reading = Reading(None, None)
         return judged(self._exchange, self._hold, self._answer, reading)

@@ -22,8 +22,8 @@ from gateway.relay import forward, judged, parsed, passed_error, settle, whole_b
 def begin(gate: Gate, exchange: Exchange, hold: Hold, **details: Any) -> Reply:
     """Serve an admitted request that begins long-lived work.
 
-    ``details`` are kept for the follower. Where the answer names no work, or the work has
-    ended already with what it cost, the hold is settled as for any other answer.
+    ``details`` are kept for the follower. The work is the first thing that the answer names;
+    where it names none, the hold is settled as for any other answer.
     """
     answer = forward(gate, exchange, hold)
     if not 200 <= answer.status < 300:
@@ -35,6 +35,7 @@ def begin(gate: Gate, exchange: Exchange, hold: Hold, **details: Any) -> Reply:
     if not found:
         headers["x-faregate-cost-usd"] = _settled(gate, exchange, hold, answer, payload)
         return Reply(answer.status, headers, body)
+    gate.objects.note(owned_by(exchange, found[1:]))
     hand_over(gate, exchange, hold, found[0], **details)
     headers["x-faregate-held-usd"] = usd_from_nano(hold.amount_nano)
     return Reply(answer.status, headers, body)

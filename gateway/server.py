@@ -95,7 +95,9 @@ def _start_worker(worker: Any) -> None:
 
 def _stop_worker(_server: Any, worker: Any) -> None:
     # Requests have finished; what Redis has not taken yet gets a last chance.
-    services_of(worker.app.wsgi()).gate.keeper.drain(timeout_seconds=5)
+    gate = services_of(worker.app.wsgi()).gate
+    gate.keeper.drain(timeout_seconds=5)
+    gate.objects.note_waiting()
 
 
 def _forget_worker(_server: Any, worker: Any) -> None:

@@ -22,7 +22,7 @@ from gateway.adapters.directory_values import (
 )
 from gateway.adapters.tables import budgets, clients, deployment, keys, organizations, teams
 from gateway.core.budgets import Enforcement, Scope, WindowKind
-from gateway.core.policy import KEY_PREFIX, hash_key
+from gateway.core.policy import KEY_PREFIX, Sharing, hash_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ class Directory:
 
     # Teams
 
-    def create_team(self, name: str) -> int:
-        """A new team; returns its id."""
+    def create_team(self, name: str, sharing: Sharing = Sharing.CLIENT) -> int:
+        """A new team; returns its id. ``sharing`` says whose the objects of its clients are."""
         with self._change() as connection:
             organization = connection.execute(select(organizations.c.id)).scalar_one_or_none()
             if organization is None:
@@ -119,7 +119,16 @@ class Directory:
                 f"team {name!r} exists already",
                 organization_id=organization,
                 name=checked_name(name),
+                sharing=sharing.value,
                 created_at=now(),
+            )
+
+    def change_team(self, name: str, sharing: Sharing) -> None:
+        """Change who of a team may use the objects that its clients have made, also before."""
+        with self._change() as connection:
+            team_id = _id_of(connection, teams, name, "team")
+            connection.execute(
+                update(teams).where(teams.c.id == team_id).values(sharing=sharing.value)
             )
 
     def teams(self) -> Sequence[Row[Any]]:

@@ -51,6 +51,11 @@ class HoldKeeper:
         """Resolutions that still wait for Redis."""
         return len(self._backlog)
 
+    def is_open(self, hold: Hold) -> bool:
+        """Whether nothing has resolved ``hold`` or handed it over, not even for later."""
+        waiting = any(request_id == hold.request_id for request_id, _ in self._backlog)
+        return hold.request_id in self._owned and not waiting
+
     def reserve(self, wish: HoldRequest) -> Hold:
         """Place a hold and own it. Raises as ``RedisBudgets.reserve`` does.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import NoReturn
 
 import gevent
 import structlog
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.database import first_line
 from gateway.adapters.owned_objects import OwnedObjects
-from gateway.adapters.redis_budgets import StoreDown
+from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.threads import on_sql_thread
 from gateway.core.errors import StoreUnavailable
 from gateway.core.objects import ID_PATTERN, Kind, OwnedObject, Page, PageWish, not_found
@@ -19,15 +20,14 @@ from gateway.core.policy import Client
 
 _RETRY_SECONDS = 0.2
 
-_T = TypeVar("_T")
 _log = structlog.get_logger(__name__)
 
 
 class ObjectKeeper:
     """Notes owners and finds objects for greenlets."""
 
-    def __init__(self, store: OwnedObjects) -> None:
-        self._store = store
+    def __init__(self, engine: Engine, budgets: RedisBudgets) -> None:
+        self._store = OwnedObjects(engine, budgets, on_sql_thread)
         self._unnoted: dict[str, OwnedObject] = {}
 
     def note(self, objects: Sequence[OwnedObject]) -> None:
@@ -40,19 +40,28 @@ class ObjectKeeper:
         except StoreDown as error:
             _log.warning("object.noted_later", objects=len(objects), reason=str(error))
             self._unnoted.update((one.name, one) for one in objects)
+            return
+        for one in objects:
+            # What is noted now was made of what waited.
+            self._unnoted.pop(one.name, None)
 
     def note_late(self) -> None:
         """Note what waits for Redis, for ever; run it as a greenlet."""
         while True:
             gevent.sleep(_RETRY_SECONDS)
-            waiting = list(self._unnoted.values())
-            try:
-                self._store.note(waiting)
-            except StoreDown:
-                continue
-            for one in waiting:
-                if self._unnoted.get(one.name) is one:
-                    del self._unnoted[one.name]
+            self.note_waiting()
+
+    def note_waiting(self) -> bool:
+        """Note what waits for Redis; False where it is still away."""
+        waiting = list(self._unnoted.values())
+        try:
+            self._store.note(waiting)
+        except StoreDown:
+            return False
+        for one in waiting:
+            if self._unnoted.get(one.name) is one:
+                del self._unnoted[one.name]
+        return True
 
     def find(
         self, client: Client, kind: Kind, object_id: object, param: str | None = None
@@ -75,25 +84,24 @@ class ObjectKeeper:
             _unavailable(error)
         if noted is not None:
             return noted
-        return self._on_thread(lambda: self._store.stored(kind, object_id))
+        try:
+            return self._store.stored(kind, object_id)
+        except SQLAlchemyError as error:
+            _unavailable(error)
 
     def page(self, client: Client, kind: Kind, wish: PageWish) -> Page:
         """One page of what ``client`` may see of ``kind``. Raises StoreUnavailable."""
-        return self._on_thread(lambda: self._store.page(client, kind, wish))
+        try:
+            return self._store.page(client, kind, wish)
+        except (SQLAlchemyError, StoreDown) as error:
+            _unavailable(error)
 
     def move(self) -> None:
         """Bring to SQL what it does not have yet; where it is away, that comes later."""
         try:
-            self._on_thread(self._store.move)
-        except StoreUnavailable:
-            return
-
-    def _on_thread(self, call: Callable[[], _T]) -> _T:
-        """``call`` where it blocks nobody: drivers of databases hold up their whole thread."""
-        try:
-            return on_sql_thread(call)
+            self._store.move()
         except (SQLAlchemyError, StoreDown) as error:
-            _unavailable(error)
+            _log.warning("objects.moved_later", reason=first_line(error))
 
 
 def _unavailable(error: Exception) -> NoReturn:

@@ -14,13 +14,15 @@ from gateway.core.objects import Kind, OwnedObject, Page, PageWish, WorkState
 from gateway.core.policy import Client, Sharing
 
 _CHUNK = 500
+_TIME_MAX = 10**12
 
 
 def write_objects(engine: Engine, objects: Sequence[OwnedObject]) -> None:
     """Write objects down; one that is there already takes over what is new about it.
 
-    The owner never changes, a deleted object stays deleted, and settled work stays settled,
-    in whatever order changes come. Raises SQLAlchemy's errors.
+    The owner never changes and is the only one to change anything, a deleted object stays
+    deleted, and settled work stays settled, in whatever order changes come. Raises
+    SQLAlchemy's errors.
     """
     if not objects:
         return
@@ -39,6 +41,7 @@ def write_objects(engine: Engine, objects: Sequence[OwnedObject]) -> None:
             "work": func.coalesce(new.work, t.work),
             "work_state": settled,
         },
+        where=t.client_id == new.client_id,
     )
     # In one order everywhere, so that two writers cannot lock each other out.
     rows = sorted((_row(o) for o in objects), key=lambda row: (row["kind"], row["id"]))
@@ -58,16 +61,18 @@ def find_object(engine: Engine, kind: Kind, object_id: str) -> OwnedObject | Non
 def page_of_objects(engine: Engine, client: Client, kind: Kind, wish: PageWish) -> Page:
     """One page of what ``client`` may see of ``kind``. Raises SQLAlchemy's errors.
 
-    A cursor that is not visible gives an empty page.
+    A cursor may be deleted: who deletes page by page goes on from there. One that is unknown
+    or another's gives an empty page; of two cursors ``after`` is the one.
     """
     cursor = wish.after or wish.before
+    backwards = not wish.after and wish.before is not None
     at: OwnedObject | None = None
     if cursor is not None:
         at = find_object(engine, kind, cursor)
-        if at is None or not at.visible_to(client):
+        if at is None or not at.was_visible_to(client):
             return Page((), False)
     # Going back from `before` reads the other way round.
-    ascending = wish.ascending != (wish.before is not None)
+    ascending = wish.ascending != backwards
     found: list[OwnedObject] = []
     for one in _matching(engine, client, kind, at, ascending):
         if all((one.data or {}).get(name) == value for name, value in wish.filters.items()):
@@ -75,7 +80,7 @@ def page_of_objects(engine: Engine, client: Client, kind: Kind, wish: PageWish) 
             if len(found) > wish.limit:
                 break
     page = found[: wish.limit]
-    if wish.before is not None:
+    if backwards:
         page.reverse()
     return Page(tuple(page), len(found) > wish.limit)
 
@@ -137,12 +142,12 @@ def settle_work(engine: Engine, kind: Kind, object_id: str) -> None:
 
 
 def as_json(one: OwnedObject) -> bytes:
-    """An object as it waits in Redis."""
+    """An object as it waits in Redis. No part of it is such that SQL could refuse it later."""
     return json.dumps(_row(one), separators=(",", ":")).encode()
 
 
 def from_json(text: bytes) -> OwnedObject:
-    """The object that ``as_json`` wrote."""
+    """The object that ``as_json`` wrote. Raises ValueError, KeyError or TypeError."""
     return _made(json.loads(text))
 
 
@@ -153,13 +158,18 @@ def _row(one: OwnedObject) -> dict[str, Any]:
         "team_id": one.team_id,
         "client_id": one.client_id,
         "key_id": one.key_id,
-        "created_at": one.created_at,
-        "model": one.model[:128],
+        "created_at": int(one.created_at) if 0 <= one.created_at <= _TIME_MAX else 0,
+        "model": _storable(one.model)[:128],
         "deleted": one.deleted,
         "data": None if one.data is None else json.dumps(one.data),
         "work": None if one.work is None else json.dumps(one.work),
         "work_state": None if one.work_state is None else one.work_state.value,
     }
+
+
+def _storable(text: str) -> str:
+    """``text`` without what databases do not take: halves of characters, and zeros."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _object(row: Row[Any]) -> OwnedObject:

@@ -7,36 +7,57 @@ Looking one up asks Redis first and SQL second: what has just left the one is in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
 from gateway.adapters import object_rows
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.redis_script import Script
-from gateway.core.objects import Kind, OwnedObject, Page, PageWish
+from gateway.core.objects import ID_PATTERN, Kind, OwnedObject, Page, PageWish
 from gateway.core.policy import Client
 
 _MOVE_BATCH = 500
 
+_log = structlog.get_logger(__name__)
+
+OffLoop = Callable[[Callable[[], Any]], Any]
+"""Runs what blocks its thread where that holds up nobody."""
+
+
+def _here(call: Callable[[], Any]) -> Any:
+    return call()
+
 
 class OwnedObjects:
-    """The objects of one deployment. Every call blocks its thread."""
+    """The objects of one deployment."""
 
-    def __init__(self, engine: Engine, budgets: RedisBudgets) -> None:
+    def __init__(self, engine: Engine, budgets: RedisBudgets, off_loop: OffLoop = _here) -> None:
+        """SQL is asked through ``off_loop``; Redis never is: in a process of greenlets its
+        connections belong to the thread of the event loop."""
         self.engine = engine
         self._redis: Any = budgets.redis
         self._waiting = budgets.keys.objects_waiting
+        self._off_loop = off_loop
+        self._note = Script("note_objects")
         self._take = Script("take_objects")
 
     def note(self, objects: Sequence[OwnedObject]) -> None:
-        """Note the owner of ``objects``, or what is new about them. Raises StoreDown."""
-        if not objects:
+        """Note the owner of ``objects``, or what is new about them. Raises StoreDown.
+
+        An id that no request could name is left out: it stays unknown, as another's would.
+        """
+        named = [one for one in objects if ID_PATTERN.fullmatch(one.id)]
+        if len(named) < len(objects):
+            _log.error("object.id_is_odd", objects=len(objects) - len(named))
+        if not named:
             return
+        pairs = [part for pair in object_rows.named(named).items() for part in pair]
         try:
-            self._redis.hset(self._waiting, mapping=object_rows.named(objects))
+            self._note(self._redis, [self._waiting], pairs)
         except RedisError as error:
             raise StoreDown(str(error)) from error
 
@@ -50,12 +71,18 @@ class OwnedObjects:
 
     def stored(self, kind: Kind, object_id: str) -> OwnedObject | None:
         """The object where SQL has it. Raises SQLAlchemy's errors."""
-        return object_rows.find_object(self.engine, kind, object_id)
+        found: OwnedObject | None = self._off_loop(
+            lambda: object_rows.find_object(self.engine, kind, object_id)
+        )
+        return found
 
     def page(self, client: Client, kind: Kind, wish: PageWish) -> Page:
         """One page of what ``client`` may see, the newest included. Raises the stores' errors."""
         self.move()
-        return object_rows.page_of_objects(self.engine, client, kind, wish)
+        found: Page = self._off_loop(
+            lambda: object_rows.page_of_objects(self.engine, client, kind, wish)
+        )
+        return found
 
     def move(self) -> int:
         """Move what waits in Redis to SQL; returns how many. Raises the stores' errors."""
@@ -64,12 +91,23 @@ class OwnedObjects:
             cursor = 0
             while True:
                 cursor, found = self._redis.hscan(self._waiting, cursor, count=_MOVE_BATCH)
-                if found:
-                    objects = [object_rows.from_json(value) for value in found.values()]
-                    object_rows.write_objects(self.engine, objects)
-                    pairs = [part for pair in found.items() for part in pair]
-                    moved += int(self._take(self._redis, [self._waiting], pairs))
+                moved += self._moved(found)
                 if not cursor:
                     return moved
         except RedisError as error:
             raise StoreDown(str(error)) from error
+
+    def _moved(self, found: dict[bytes, bytes]) -> int:
+        objects, pairs = [], []
+        for name, text in found.items():
+            try:
+                objects.append(object_rows.from_json(text))
+            except (ValueError, KeyError, TypeError):
+                # Of a newer release, which will move it itself.
+                _log.error("object.not_understood", object=name.decode(errors="replace"))
+                continue
+            pairs += [name, text]
+        if not objects:
+            return 0
+        self._off_loop(lambda: object_rows.write_objects(self.engine, objects))
+        return int(self._take(self._redis, [self._waiting], pairs))

@@ -111,13 +111,6 @@ def override_price(
     return int(found[0])
 
 
-def stored_price(engine: Engine, price_id: int) -> Price | None:
-    """The price row of an id; None where there is none. Raises SQLAlchemy's errors."""
-    with engine.connect() as connection:
-        row = connection.execute(select(prices).where(prices.c.id == price_id)).first()
-    return None if row is None else _price(row)
-
-
 def _values(row: PriceRow) -> dict[str, Any]:
     return {
         "model": row.model,

@@ -51,6 +51,12 @@ def _limit_options(function: Callable[..., None]) -> Callable[..., None]:
             default=None,
             help="Whether a tight budget may lower a maximum that a request names itself.",
         ),
+        click.option(
+            "--fine-tuning/--no-fine-tuning",
+            "may_fine_tune",
+            default=None,
+            help="Whether it may start fine-tuning jobs. Without: it may not.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -109,12 +115,19 @@ def list_clients(team: str | None, as_json: bool) -> None:
         note("There is no client yet. Create one: faregate client create NAME --team TEAM")
     else:
         print_table(
-            [Column("Client"), Column("Team"), Column("Models"), Column("Limits")],
+            [
+                Column("Client"),
+                Column("Team"),
+                Column("Models"),
+                Column("Fine-tuning"),
+                Column("Limits"),
+            ],
             [
                 (
                     row.name,
                     row.team_name,
                     ", ".join(json.loads(row.allowed_models)) or "all",
+                    "yes" if row.may_fine_tune else "no",
                     ", ".join(_limits_of(row)) or "none",
                 )
                 for row in rows
@@ -146,5 +159,6 @@ def _as_json(row: Row[Any]) -> dict[str, Any]:
         "default_output_tokens": row.default_output_tokens,
         "output_floor_tokens": row.output_floor_tokens,
         "clamp_output": row.clamp_output,
+        "may_fine_tune": row.may_fine_tune,
         "created_at": row.created_at,
     }

@@ -16,7 +16,7 @@ from typing import Any
 from gateway.core.errors import NotFound
 from gateway.core.policy import Client, Sharing
 
-ID_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+ID_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9_.:-]{1,128}")
 """What an id may look like before it becomes part of a path to the provider."""
 
 
@@ -69,8 +69,10 @@ class OwnedObject:
 
     def visible_to(self, client: Client) -> bool:
         """Whether ``client`` may know of it."""
-        if self.deleted:
-            return False
+        return not self.deleted and self.was_visible_to(client)
+
+    def was_visible_to(self, client: Client) -> bool:
+        """Whether ``client`` may know of it, or might before it was deleted."""
         if self.client_id == client.id:
             return True
         return client.sharing is Sharing.TEAM and self.team_id == client.team_id

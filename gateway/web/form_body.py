@@ -23,7 +23,7 @@ def form(settings: Settings) -> Form:
         request.max_content_length = settings.file_bytes_max
         with reading_body(settings.client_timeout_seconds):
             boundary = request.mimetype_params.get("boundary", "")
-            g.form = read_form(request.stream, boundary, request.content_length)
+            g.form = read_form(request.stream, boundary)
         if "Idempotency-Key" in request.headers:
             g.body_digest = g.form.digest()
     found: Form = g.form

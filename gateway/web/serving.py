@@ -8,7 +8,7 @@ from flask import Response
 
 from gateway.core.holds import Hold
 from gateway.exchange import Exchange, Gate, Prepare, Reply
-from gateway.relay import admit, complete
+from gateway.relay import admit, complete, settle_left_open
 from gateway.relay_stream import stream
 from gateway.web.current import Services
 from gateway.web.idempotency import once
@@ -27,6 +27,10 @@ def serve(at: Services, prepare: Prepare, how: Serve = complete) -> Response:
 
     def run(prepare: Prepare) -> Reply:
         exchange, hold = admit(at.gate, prepare)
-        return how(at.gate, exchange, hold)
+        try:
+            return how(at.gate, exchange, hold)
+        except BaseException:
+            settle_left_open(at.gate, exchange, hold)
+            raise
 
     return once(at.answers, prepare, run)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.database import first_line
 from gateway.adapters.object_rows import open_work, settle_work
 from gateway.adapters.owned_objects import OwnedObjects
-from gateway.adapters.price_rows import stored_price
+from gateway.adapters.price_rows import price_by_id
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.usage_rows import records_of
 from gateway.core.holds import Hold
@@ -50,11 +50,21 @@ class AskingProvider:
         return found if isinstance(found, dict) else {}
 
     def lines(self, path: str) -> Iterator[bytes]:
-        """The lines of the content at ``path``. Raises the SDK's errors."""
+        """The lines of the content at ``path``. Raises the SDK's and httpx's errors.
+
+        A line ends with a line feed and nothing else: text inside JSON may have other breaks.
+        """
         file_id = path.removeprefix("/files/").removesuffix("/content")
         with self._client.files.with_streaming_response.content(file_id) as answer:
-            for line in answer.iter_lines():
-                yield line.encode()
+            rest = bytearray()
+            for data in answer.iter_bytes():
+                *lines, last = data.split(b"\n")
+                for line in lines:
+                    yield bytes(rest) + line
+                    rest.clear()
+                rest += last
+            if rest:
+                yield bytes(rest)
 
 
 class Follower:
@@ -103,33 +113,34 @@ class Follower:
             follow = self._kinds.get(one.kind)
             if follow is None or one.work is None:
                 continue
-            work = work_from(one.work)
-            self._budgets.hand_over(work.hold.request_id, work.hold.client_id, LEASE_SECONDS)
-            progress = self._asked(follow, one, work)
-            if progress is None:
-                continue
-            self._keep(one, progress)
-            if progress.outcome is not None:
-                self._settle(one, work.hold, progress.outcome)
-                ended += 1
+            try:
+                ended += self._followed(follow, one, work_from(one.work))
+            except openai.OpenAIError as error:
+                _log.warning("follower.provider", object=one.name, reason=first_line(error))
+            except (SQLAlchemyError, StoreDown):
+                raise
+            except Exception:
+                # One piece of work that cannot be followed must not stop the others.
+                _log.exception("follower.failed", object=one.name)
         return ended
 
-    def _asked(self, follow: Follow, one: OwnedObject, work: Work) -> Progress | None:
-        """The progress of one piece of work; None where it could not be learned this time."""
+    def _followed(self, follow: Follow, one: OwnedObject, work: Work) -> bool:
+        """Ask about one piece of work, and settle it where it has ended; whether it has."""
         assert self._asking is not None
+        self._budgets.hand_over(work.hold.request_id, work.hold.client_id, LEASE_SECONDS)
         try:
-            return follow(self._asking, one, work, self._price)
-        except openai.NotFoundError:
+            progress = follow(self._asking, one, work, self._price)
+        except openai.NotFoundError as error:
+            if error.type is None:
+                # Not in the provider's words: something before it does not find the provider.
+                raise
             # The provider does not know it any more, so nobody will say what it cost.
-            return Progress(outcome=_nobody_knows(work))
-        except openai.OpenAIError as error:
-            _log.warning("follower.provider", object=one.name, reason=first_line(error))
-        except (SQLAlchemyError, StoreDown):
-            raise
-        except Exception:
-            # One piece of work that cannot be read must not stop the others.
-            _log.exception("follower.failed", object=one.name)
-        return None
+            progress = Progress(outcome=_nobody_knows(work))
+        self._keep(one, progress)
+        if progress.outcome is None:
+            return False
+        self._settle(one, work.hold, progress.outcome)
+        return True
 
     def _keep(self, one: OwnedObject, progress: Progress) -> None:
         """Write down what is new, before it is settled: owners come before everything."""
@@ -141,6 +152,7 @@ class Follower:
                 created_at=found.created_at,
                 model=found.model,
                 data=found.data,
+                deleted=False,
                 work=None,
                 work_state=None,
             )
@@ -178,7 +190,7 @@ class Follower:
         return bool(records_of(self._engine, hold.request_id))
 
     def _price(self, price_id: int | None) -> Price | None:
-        return None if price_id is None else stored_price(self._engine, price_id)
+        return None if price_id is None else price_by_id(self._engine, price_id)
 
 
 def _nobody_knows(work: Work) -> Outcome:

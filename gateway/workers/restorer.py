@@ -18,6 +18,7 @@ from gateway.adapters.directory import Directory
 from gateway.adapters.object_rows import open_work
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.tables import budget_windows, budgets
+from gateway.adapters.usage_rows import records_of
 from gateway.core.budgets import FOREVER_MS, Window, WindowKind, window_at
 from gateway.core.long_work import LEASE_SECONDS, work_from
 
@@ -88,8 +89,12 @@ class Restorer:
         return True
 
     def _place_holds(self) -> int:
-        """Place the holds of open long-lived work again; returns how many were missing."""
-        works = [work_from(one.work) for one in open_work(self._engine) if one.work is not None]
+        """Place the holds of open long-lived work again; returns how many were missing.
+
+        Not of work that has a record: it was charged, and only not yet written down as settled.
+        """
+        opened = [work_from(one.work) for one in open_work(self._engine) if one.work is not None]
+        works = [work for work in opened if not records_of(self._engine, work.hold.request_id)]
         if not works:
             return 0
         with self._engine.connect() as connection:

@@ -19,7 +19,7 @@ from gateway.adapters.price_rows import sync_prices
 from gateway.adapters.price_sources import price_list_from_genai
 from gateway.adapters.tables import keys, organizations, prices
 from gateway.core.budgets import Enforcement, WindowKind
-from gateway.core.policy import hash_key
+from gateway.core.policy import Sharing, hash_key
 
 USD = 1_000_000_000
 
@@ -48,7 +48,9 @@ def test_every_change_moves_the_version_by_one(directory: Directory) -> None:
     changes: list[Callable[[], Any]] = [
         lambda: directory.create_team("sales"),
         lambda: directory.create_client("sales", "bot"),
+        lambda: directory.change_team("sales", Sharing.TEAM),
         lambda: directory.change_client("bot", concurrent_requests=3),
+        lambda: directory.change_client("bot", may_fine_tune=True),
         lambda: directory.create_key("web"),
         lambda: directory.rotate_key(key.id, timedelta(hours=1)),
         lambda: directory.revoke_key(key.id),
@@ -68,6 +70,7 @@ def test_a_refused_change_moves_nothing(directory: Directory) -> None:
         lambda: directory.create_team("research"),
         lambda: directory.create_team(""),
         lambda: directory.create_client("absent", "bot"),
+        lambda: directory.change_team("absent", Sharing.TEAM),
         lambda: directory.change_client("web"),
         lambda: directory.change_client("web", tokens_per_minute=10**13),
         lambda: directory.create_key("web", "\n"),

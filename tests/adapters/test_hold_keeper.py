@@ -223,3 +223,41 @@ def test_leases_that_cannot_be_renewed_do_not_stop_the_others(
             while other.request_id in world.budgets.lapsed():
                 gevent.sleep(0.005)
         assert world.budgets.lapsed() == [lost.request_id], turn
+
+
+def test_a_hold_that_is_handed_over_is_not_owned(world: World, keeper: HoldKeeper) -> None:
+    hold = keeper.reserve(world.wish(STRICT))
+    assert keeper.is_open(hold)
+    keeper.hand_over(hold, 1000)
+    assert not keeper.is_open(hold)
+    assert (keeper.in_flight, keeper.unresolved) == (0, 0)
+    assert (world.counters(), world.limits()["inflight"]) == ((0, 100), 0)
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+def test_a_hold_is_handed_over_when_redis_is_back(
+    world: World, faulty: FaultyBudgets, keeper: HoldKeeper, fault: Literal["before", "after"]
+) -> None:
+    hold = keeper.reserve(world.wish(STRICT))
+    faulty.fault = fault
+    keeper.hand_over(hold, 1000)
+    # Its lease is renewed until then, and nobody may settle it for a failure meanwhile.
+    assert (keeper.in_flight, keeper.is_open(hold)) == (1, False)
+    faulty.fault = ""
+    assert keeper.drain(10)
+    assert (keeper.in_flight, world.limits()["inflight"]) == (0, 0)
+    end = world.budgets.redis.zscore(world.budgets.keys.holds, hold.request_id)
+    assert end > world.now_ms() + 900_000
+
+
+def test_a_hold_is_open_until_it_is_resolved_even_if_for_later(
+    world: World, faulty: FaultyBudgets, keeper: HoldKeeper
+) -> None:
+    now, late = keeper.reserve(world.wish(STRICT)), keeper.reserve(world.wish(STRICT))
+    keeper.release(now, RESULT)
+    faulty.fault = "before"
+    keeper.settle(late, 1, 1, 1, RESULT)
+    assert not keeper.is_open(now)
+    assert not keeper.is_open(late)
+    faulty.fault = ""
+    assert keeper.drain(10)

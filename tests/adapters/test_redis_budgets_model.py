@@ -46,6 +46,7 @@ class Life:
     hold: Hold
     budgets: tuple[Budget, ...]
     state: str = "open"
+    handed: bool = False
     charges: list[int] = field(default_factory=list)
 
     @property
@@ -54,7 +55,7 @@ class Life:
 
 
 class Holds(RuleBasedStateMachine):
-    """Reserves, settles, releases and expiries, repeated and in any order."""
+    """Reserves, hand-overs, settles, releases and expiries, repeated and in any order."""
 
     url = ""
 
@@ -180,6 +181,24 @@ class Holds(RuleBasedStateMachine):
 
     @precondition(lambda self: self.lives)
     @rule(index=st.integers(0, 99))
+    def hand_over(self, index: int) -> None:
+        life = self.pick(index)
+        hold = life.hold
+        handed = self.world.budgets.hand_over(hold.request_id, hold.client_id, 100)
+        assert handed == (life.state == "open")
+        life.handed |= handed
+
+    @precondition(lambda self: self.lives)
+    @rule(index=st.integers(0, 99))
+    def place_again(self, index: int) -> None:
+        """What Redis has not lost is not placed again, whatever its state."""
+        hold = self.pick(index).hold
+        before = self.world.everything()
+        assert not self.world.budgets.place_again(hold, [0] * len(hold.budget_windows), 100)
+        assert self.world.everything() == before
+
+    @precondition(lambda self: self.lives)
+    @rule(index=st.integers(0, 99))
     def reserve_again(self, index: int) -> None:
         life = self.pick(index)
         before = self.world.everything()
@@ -206,8 +225,10 @@ class Holds(RuleBasedStateMachine):
 
     @invariant()
     def in_flight_is_the_open_holds(self) -> None:
-        open_holds = {life.hold.request_id for life in self.lives if life.state == "open"}
-        assert self.world.limits().get("inflight", 0) == len(open_holds)
+        alive = [life for life in self.lives if life.state == "open"]
+        open_holds = {life.hold.request_id for life in alive}
+        in_flight = sum(not life.handed for life in alive)
+        assert self.world.limits().get("inflight", 0) == in_flight
         listed = self.world.budgets.redis.zrange(self.world.budgets.keys.holds, 0, -1)
         assert {name.decode() for name in listed} == open_holds
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from gateway.adapters.policy_loader import load_policy
 from tests.cli.rig import Faregate
 
 
@@ -8,6 +9,7 @@ def test_limits_are_stored_changed_and_shown(faregate: Faregate) -> None:
         *("client", "create", "batch", "--team", "research", "--allow-model", "gpt-[45]*"),
         *("--allow-model", "o3", "--requests-per-minute", "60", "--tokens-per-minute", "90000"),
         *("--concurrent", "4", "--default-output-tokens", "512", "--output-floor", "64", "--clamp"),
+        "--fine-tuning",
     )
     (found,) = [c for c in faregate.ask("client", "list") if c["name"] == "batch"]
     created = found.pop("created_at")
@@ -23,6 +25,7 @@ def test_limits_are_stored_changed_and_shown(faregate: Faregate) -> None:
         "default_output_tokens": 512,
         "output_floor_tokens": 64,
         "clamp_output": True,
+        "may_fine_tune": True,
     }
     changed = faregate.ask("client", "set", "batch", "--concurrent", "0", "--no-clamp")
     assert (changed["concurrent_requests"], changed["clamp_output"]) == (0, False)
@@ -30,6 +33,23 @@ def test_limits_are_stored_changed_and_shown(faregate: Faregate) -> None:
     table = faregate.run("client", "list").stdout
     assert "gpt-[45]*, o3" in " ".join(table.split())
     assert max(len(line) for line in table.splitlines()) <= 80
+
+
+def test_fine_tuning_is_allowed_and_forbidden_with_the_next_request(faregate: Faregate) -> None:
+    def allowed() -> dict[str, bool]:
+        policy = load_policy(faregate.engine)
+        assert policy.version == faregate.directory.version()
+        return {client.name: client.may_fine_tune for client in policy.clients.values()}
+
+    assert allowed() == {"web": False}
+    before = faregate.directory.version()
+    assert faregate.ask("client", "set", "web", "--fine-tuning")["may_fine_tune"] is True
+    assert allowed() == {"web": True}
+    assert faregate.directory.version() == before + 1
+    row = next(line for line in faregate.run("client", "list").stdout.splitlines() if "web" in line)
+    assert row.split()[:4] == ["web", "research", "all", "yes"]
+    assert faregate.ask("client", "set", "web", "--no-fine-tuning")["may_fine_tune"] is False
+    assert allowed() == {"web": False}
 
 
 def test_allowed_models_are_replaced_and_dropped(sqlite_faregate: Faregate) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.adapters.policy_loader import load_policy
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.core.policy import Sharing
 from tests.cli.rig import Faregate
 
 
@@ -13,6 +15,40 @@ def test_teams_are_created_and_listed(faregate: Faregate, budgets: RedisBudgets)
     teams = {team["name"]: team["clients"] for team in faregate.ask("team", "list")}
     assert teams == {"research": 1, "sales": 0}
     assert "research" in faregate.run("team", "list").stdout
+
+
+def test_what_a_team_shares_is_set_changed_and_shown(
+    faregate: Faregate, budgets: RedisBudgets
+) -> None:
+    def shared() -> dict[str, Sharing]:
+        policy = load_policy(faregate.engine)
+        assert policy.version == budgets.policy_version() == faregate.directory.version()
+        return {client.name: client.sharing for client in policy.clients.values()}
+
+    assert faregate.ask("team", "create", "sales", "--sharing", "team")["sharing"] == "team"
+    faregate.run("client", "create", "bot", "--team", "sales")
+    assert shared() == {"web": Sharing.CLIENT, "bot": Sharing.TEAM}
+    changed = faregate.ask("team", "set", "research", "--sharing", "team")
+    assert (changed["name"], changed["sharing"], changed["clients"]) == ("research", "team", 1)
+    assert shared() == {"web": Sharing.TEAM, "bot": Sharing.TEAM}
+    faregate.run("team", "set", "sales", "--sharing", "client")
+    assert {t["name"]: t["sharing"] for t in faregate.ask("team", "list")} == {
+        "research": "team",
+        "sales": "client",
+    }
+    table = faregate.run("team", "list").stdout
+    assert "the whole team" in table
+    assert "each client its own" in table
+    assert max(len(line) for line in table.splitlines()) <= 80
+
+
+def test_sharing_that_cannot_be_is_refused(sqlite_faregate: Faregate) -> None:
+    version = sqlite_faregate.directory.version()
+    refused = sqlite_faregate.refused("team", "set", "reserch", "--sharing", "team")
+    assert "there is no team 'reserch'" in refused
+    for words in (("team", "set", "research"), ("team", "create", "x", "--sharing", "all")):
+        assert "--sharing" in sqlite_faregate.run(*words, code=2).stderr
+    assert sqlite_faregate.directory.version() == version
 
 
 def test_a_change_is_not_announced_to_a_redis_that_lost_its_counters(

@@ -10,10 +10,13 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, insert
 
 from gateway.adapters.directory import Directory
+from gateway.adapters.object_rows import settle_work, write_objects
 from gateway.adapters.redis_budgets import CountersLost, connect
 from gateway.adapters.tables import budget_windows
 from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind, window_at
-from gateway.core.holds import BudgetRefused
+from gateway.core.holds import BudgetRefused, Hold
+from gateway.core.long_work import LEASE_SECONDS, Work, work_from
+from gateway.core.objects import Kind, OwnedObject, WorkState
 from gateway.workers import restorer as restorer_module
 from gateway.workers.recorder import Recorder
 from gateway.workers.restorer import Restorer
@@ -185,3 +188,108 @@ def test_it_runs_through_failures_until_it_is_stopped(
     monkeypatch.setattr(one, "step", step)
     one.run(stop)
     assert world.budgets.policy_version() == world.version
+
+
+# Long-lived work
+
+
+def begin_work(world: World, engine: Engine, budgets: list[Budget], name: str = "b") -> OwnedObject:
+    """A batch that is under way, with its hold."""
+    hold = world.reserve(*budgets)
+    world.budgets.hand_over(hold.request_id, 1, LEASE_SECONDS)
+    work = Work(hold, None, "batch").as_fields()
+    batch = OwnedObject(Kind.BATCH, name, 1, 1, 1, 0, work=work, work_state=WorkState.OPEN)
+    write_objects(engine, [batch])
+    return batch
+
+
+def hold_of(one: OwnedObject) -> Hold:
+    assert one.work is not None
+    return work_from(one.work).hold
+
+
+def test_what_long_lived_work_may_cost_is_held_again(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    spend(world, engine, budgets, 100)
+    batch = begin_work(world, engine, budgets)
+    keys, client = world.budgets.keys, world.budgets.redis
+    names = set(client.scan_iter(match=keys.budget_pattern()))
+    before = {name: (client.hgetall(name), client.pexpiretime(name)) for name in names}
+    client.flushall()
+    assert Restorer(world.budgets, engine).step()
+    after = {name: (client.hgetall(name), client.pexpiretime(name)) for name in names}
+    assert after == before
+    assert world.counters(budgets[2].id) == (100, 100)
+    assert world.settle(hold_of(batch), 40) == "settled"
+    assert world.counters(budgets[2].id) == (140, 0)
+
+
+def test_holds_are_placed_before_anything_is_admitted_and_once(
+    world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        begin_work(world, engine, budgets, name)
+    world.budgets.redis.flushall()
+    with monkeypatch.context() as patch:
+        # It dies when the holds are placed, and Redis is not open yet.
+        patch.setattr(Pipeline, "execute", lambda *_: (_ for _ in ()).throw(RedisError("crash")))
+        with pytest.raises(RedisError):
+            Restorer(world.budgets, engine).step()
+    assert world.budgets.policy_version() is None
+    assert world.counters(budgets[2].id) == (0, 300)
+    assert Restorer(world.budgets, engine).step()
+    assert world.counters(budgets[2].id) == (0, 300)
+
+
+def test_a_window_that_only_work_is_held_on_ends_some_day(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    batch = begin_work(world, engine, budgets)
+    world.budgets.redis.flushall()
+    assert Restorer(world.budgets, engine).step()
+    (day, start), _, (total, _) = hold_of(batch).budget_windows
+    end = window_at(WindowKind.DAY, "UTC", start).end_ms
+    redis, keys = world.budgets.redis, world.budgets.keys
+    assert redis.pexpiretime(keys.budget(day, start)) == end + restorer_module.KEPT_MS
+    assert redis.pexpiretime(keys.budget(total, 0)) == -1
+
+
+def test_work_that_was_charged_or_settled_is_not_held_again(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    """Its follower died between the charge and its note that the work is settled."""
+    charged, settled, expired = (begin_work(world, engine, budgets, name) for name in "abc")
+    world.settle(hold_of(charged), 40)
+    world.settle(hold_of(settled), 50)
+    settle_work(engine, Kind.BATCH, "b")
+    world.lapse(hold_of(expired))
+    assert world.expire(hold_of(expired))
+    drain(world, engine)
+    world.budgets.redis.flushall()
+    assert Restorer(world.budgets, engine).step()
+    assert world.counters(budgets[2].id) == (190, 0)
+    assert world.budgets.redis.zcard(world.budgets.keys.holds) == 0
+
+
+def test_work_under_way_while_redis_is_restored_is_charged_once(
+    world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower settles while a restorer has read SQL and not yet opened Redis."""
+    spend(world, engine, budgets, 100)
+    batch = begin_work(world, engine, budgets)
+    world.budgets.redis.flushall()
+    really = Restorer._place_holds
+
+    def place_holds(one: Restorer) -> int:
+        placed = really(one)
+        world.settle(hold_of(batch), 40)
+        return placed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Restorer, "_place_holds", place_holds)
+        assert not Restorer(world.budgets, engine).step()
+    settle_work(engine, Kind.BATCH, "b")
+    drain(world, engine)
+    assert Restorer(world.budgets, engine).step()
+    assert world.counters(budgets[2].id) == (140, 0)

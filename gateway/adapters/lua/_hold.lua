@@ -13,8 +13,9 @@
 --
 -- A closed hold keeps its state alone, for ENDED_MS: what comes late for it (a call whose reply
 -- was lost, a reserve that was overtaken) can tell that it ended from that it never was, and
--- must neither place a hold that nobody owns nor charge a second time. An expired one is kept
--- whole for as long.
+-- must neither place a hold that nobody owns nor charge a second time. Of long-lived work it keeps
+-- it for thirty days: the follower that settled it may have died before it could write that down,
+-- and be away for long. An expired one is kept whole for ENDED_MS.
 --
 -- All keys share one hash tag, so every script runs on one node of a cluster.
 
@@ -61,10 +62,10 @@ local function budgets_of(hold, first_key)
   return budgets
 end
 
-local function close_id(key)
+local function close_id(key, handed)
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'closed')
-  redis.call('PEXPIRE', key, ENDED_MS)
+  redis.call('PEXPIRE', key, handed and 2592000000 or ENDED_MS)
 end
 
 -- Adds `cost` to spent and takes each hold back (where `unhold`); returns what is left of the

@@ -33,15 +33,18 @@ if hold.state == 'expired' then
   local difference = cost - hold.charged
   local left = charge(budgets, 6, difference, false)
   emit(KEYS[5], ARGV[1], 'correction', 'settled', difference, hold, ARGV[5], at)
-  close_id(KEYS[1])
+  close_id(KEYS[1], hold.handed)
   return {'corrected', left, difference}
 end
 
 local left = charge(budgets, 6, cost, not lost)
 emit(KEYS[5], ARGV[1], 'request', 'settled', cost, hold, ARGV[5], at)
-close_id(KEYS[1])
+close_id(KEYS[1], hold.handed)
 if lost then return {'unheld', left, hold.amount} end
 leave(hold, KEYS[2], KEYS[3], ARGV[1])
+-- What long-lived work has used at the end, a day later and for many requests at once, says
+-- nothing about the client's tokens of this minute, nor about what one request needs.
+if hold.handed then return {'settled', left, hold.amount} end
 if hold.token_us > 0 and tokens >= 0 then
   -- The limit is on tokens used: what was charged beforehand is trued up, down to a debt.
   local tat = tonumber(redis.call('HGET', KEYS[3], 'tokens_tat') or '0')

@@ -155,7 +155,8 @@ def _prepare_list(at: Services, endpoint: str, policy: Policy) -> Exchange:
 def page_wish(limit_max: int, limit_default: int, filters: Iterable[str] = ()) -> PageWish:
     """The page that the current request's arguments ask for. Raises BadRequest."""
     given = request.args.get("limit", str(limit_default))
-    if not (given.isascii() and given.isdecimal() and 1 <= int(given[:9]) <= limit_max):
+    digits = given.isascii() and given.isdecimal() and len(given) < 10
+    if not (digits and 1 <= int(given) <= limit_max):
         raise BadRequest(f"limit must be an integer from 1 to {limit_max}.", param="limit")
     order = request.args.get("order", "desc")
     if order not in ("asc", "desc"):

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+from redis.exceptions import ResponseError
+
+from gateway.adapters.redis_script import Script
+from tests.adapters.redis_world import World
+
+
+def test_a_script_is_sent_whole_to_a_server_that_does_not_know_it(world: World) -> None:
+    redis, key = world.budgets.redis, world.budgets.keys.policy_version
+    script = Script("publish")
+    for _ in range(2):
+        redis.script_flush()
+        assert [script(redis, [key], [n, "open"]) for n in (5, 6)] == [5, 6]
+        assert redis.script_exists(script.sha) == [True]
+        redis.delete(key)
+
+
+def test_what_several_scripts_share_comes_before_them() -> None:
+    alone, whole = Script("settle"), Script("settle", with_hold=True)
+    assert whole.source.endswith(alone.source)
+    assert "read_hold" in whole.source.removesuffix(alone.source)
+    assert whole.sha != alone.sha
+
+
+def test_an_error_of_a_script_is_raised(world: World) -> None:
+    with pytest.raises(ResponseError):
+        Script("publish")(world.budgets.redis, [], [])
