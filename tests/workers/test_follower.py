@@ -225,7 +225,7 @@ def test_work_is_charged_once_though_its_follower_died_before_it_said_so(
     assert [row.cost_nano for row in records_of(engine, hold.request_id)] == [40]
 
 
-def kill(*_: Any) -> None:
+def kill(*_: Any, **__: Any) -> None:
     raise Killed
 
 
