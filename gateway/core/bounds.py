@@ -137,17 +137,18 @@ def bound_embedding(price: Price, counts: Sequence[int], facts: ModelFacts) -> B
     return _checked(Bound(input_tokens=tokens, fixed_nano=nano))
 
 
-def bound_of_usage(price: Price, usage: Usage, tier: str = STANDARD_TIER) -> Bound:
-    """The bound of a request that uses at most ``usage``, count by count.
+def bound_of_usage(price: Price, *most: Usage, tier: str = STANDARD_TIER) -> Bound:
+    """The bound of a request whose usage is at most one of ``most``, count by count.
 
     Nothing of it is left to grant: it is for work whose amount no field of the request limits,
     such as pictures and sound. Raises ModelUnpriced where a count has no rate in ``tier``.
     """
     try:
-        cost = cost_of(price, usage, tier)
+        nano = max(cost_of(price, usage, tier).nano for usage in most)
     except Unpriced as error:
         raise _unpriced(price, str(error)) from error
-    return _checked(Bound(input_tokens=usage.input_tokens, fixed_nano=cost.nano, tier=tier))
+    tokens = max(usage.input_tokens for usage in most)
+    return _checked(Bound(input_tokens=tokens, fixed_nano=nano, tier=tier))
 
 
 FREE = Bound(input_tokens=0, fixed_nano=0)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.core.bounds import Bound, bound_of_usage
@@ -138,7 +138,7 @@ def bound_by_picture(price: Price, model: str, wishes: Wishes) -> tuple[Bound, b
     if tier not in price.tiers:
         tier = STANDARD_TIER
     certain = not chosen and (tier != STANDARD_TIER or len(price.tiers) == 1)
-    return bound_of_usage(price, Usage(images=wishes.n), tier), certain
+    return bound_of_usage(price, Usage(images=wishes.n), tier=tier), certain
 
 
 def bound_by_tokens(
@@ -161,7 +161,13 @@ def bound_by_tokens(
         output_tokens=made + written,
         image_output_tokens=made,
     )
-    return bound_of_usage(price, usage)
+    # A report without details leaves open what is picture and what is text.
+    pictures_alone = replace(
+        usage,
+        image_input_tokens=usage.input_tokens,
+        image_output_tokens=usage.output_tokens,
+    )
+    return bound_of_usage(price, usage, pictures_alone)
 
 
 def _output_tokens(model: str, wishes: Wishes) -> tuple[int, int]:

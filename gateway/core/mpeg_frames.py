@@ -16,6 +16,9 @@ from math import lcm
 BYTES_PER_SECOND_MIN = 990
 """The lowest bit rate of the format is 8 kbit/s; frames are rounded down to whole bytes."""
 
+FRAME_SECONDS_MAX = Fraction(576, 8_000)
+"""A decoder may play a frame of which only the head has come."""
+
 FRAMES_MAX = 400_000
 """Heads that are looked at: as many as 25 MB have at the lowest rate. What follows counts at that
 rate, so that files full of heads do not take long."""
@@ -71,7 +74,7 @@ class FrameClock:
         """Take the next bytes."""
         data = self._rest + data
         if self._expected is None:
-            if len(data) < _TAG_BYTES:
+            if len(data) < _TAG_BYTES and data[:3] == b"ID3"[: len(data)]:
                 self._rest = data
                 return
             self._expected = _tag_end(data)
@@ -89,7 +92,7 @@ class FrameClock:
         row = Fraction(self._in_a_row, TICKS_PER_SECOND) + Fraction(between, BYTES_PER_SECOND_MIN)
         choice = max([self._longest, *(ticks for _, ticks in self._open)])
         if self._looked_at > FRAMES_MAX:
-            return max(row, Fraction(end, BYTES_PER_SECOND_MIN))
+            return max(row, Fraction(end, BYTES_PER_SECOND_MIN) + FRAME_SECONDS_MAX)
         return max(row, Fraction(choice, TICKS_PER_SECOND))
 
     def _take(self, at: int, head: bytes) -> None:

@@ -31,6 +31,9 @@ what quiet 16 kHz speech takes; it is used beside the length that the file state
 also inside ogg, webm, mp4 and m4a files: 6 kbit/s, the lowest that Opus is specified for."""
 UNKNOWN_RATE = min(RATES.values())
 
+LAST_FRAME_SECONDS = Fraction(12, 100)
+"""The longest frame of these formats (Opus): a decoder may play one that was cut off."""
+
 _EXTENSIONS = {
     "wav": "wav",
     "wave": "wav",
@@ -56,10 +59,14 @@ def longest_seconds(content: IO[bytes], size: int, filename: str) -> Fraction:
     if start[:4] == b"RIFF" and start[8:12] == b"WAVE" and named in ("wav", None):
         return _wav(content, size)
     if start[:4] == b"fLaC" and named in ("flac", None):
-        return max(_flac(content), Fraction(size, RATES["flac"]))
+        return max(_flac(content), _by_size(size, RATES["flac"]))
     if named == "mp3":
         return _mp3(content)
-    return Fraction(size, UNKNOWN_RATE)
+    return _by_size(size, UNKNOWN_RATE)
+
+
+def _by_size(size: int, rate: int) -> Fraction:
+    return Fraction(size, rate) + LAST_FRAME_SECONDS
 
 
 def _wav(content: IO[bytes], size: int) -> Fraction:
@@ -83,7 +90,7 @@ def _wav(content: IO[bytes], size: int) -> Fraction:
         if kind == b"fmt ":
             rates += _rates(content.read(min(length, 40)))
         at += length + length % 2
-    return Fraction(size, RATES["wav"])
+    return _by_size(size, RATES["wav"])
 
 
 def _rates(chunk: bytes) -> Iterator[int]:

@@ -8,6 +8,7 @@ that the model writes at once, or what can be spoken in the time.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 from gateway.core.bounds import Bound, bound_of_usage
@@ -63,7 +64,8 @@ def bound_transcription(
         audio_input_tokens=audio,
         output_tokens=max(most, math.ceil(seconds * OUTPUT_TOKENS_PER_SECOND)),
     )
-    return bound_of_usage(price, usage)
+    # A report without details leaves open what is sound and what is text.
+    return bound_of_usage(price, usage, replace(usage, audio_input_tokens=usage.input_tokens))
 
 
 def read_transcription(payload: object, answer_format: str | None, by_time: bool) -> Reading:
