@@ -86,33 +86,43 @@ class PassedBytes:
             self._settle(whole=False)
             raise
         if not data:
-            self._settle(whole=True)
-            if self._exchange.tape is not None:
-                self._exchange.tape.end()
+            self._end()
             raise StopIteration
         self._take(data)
-        if self._exchange.tape is not None:
-            self._exchange.tape.write(data)
         return data
 
     def close(self) -> None:
         """Settle what is not settled: the client has gone."""
-        if not self._settled:
-            self._settle(whole=self._is_worth_reading_on() and self._read_on())
+        if self._settled:
+            return
+        if self._is_worth_reading_on() and self._read_on():
+            self._end()
+        else:
+            self._settle(whole=False)
 
     def _take(self, data: bytes) -> None:
         self._bytes += len(data)
         self._listen(data)
+        if self._exchange.tape is not None:
+            self._exchange.tape.write(data)
+
+    def _end(self) -> None:
+        """The provider has ended the body in good order."""
+        self._settle(whole=True)
+        if self._exchange.tape is not None:
+            self._exchange.tape.end()
 
     def _is_worth_reading_on(self) -> bool:
-        """Whether only the end of the answer says what it cost, and there is room to wait for it:
-        the provider works on to the end, whoever listens."""
-        if self._exchange.price is None or self._judge(self._bytes, False).usage is not None:
+        """Whether there is room to wait for the end of an answer that says what it cost, or that
+        the client may ask for again. The provider works on to the end, whoever listens."""
+        if self._exchange.price is None:
+            return False
+        if self._exchange.tape is None and self._judge(self._bytes, False).usage is not None:
             return False
         return self._gate.metrics.draining() < self._gate.settings.drain_streams_max
 
     def _read_on(self) -> bool:
-        """Read to the end for its length alone, within limits; whether it was reached."""
+        """Read on, within limits; whether the end was reached."""
         deadline = monotonic() + self._gate.settings.drain_seconds
         try:
             with self._gate.metrics.drain():

@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.e2e.conftest import MakeRig
 from tests.e2e.media import charged_enough, charged_exactly, open_stream
 from tests.e2e.money import usd
 from tests.e2e.rig import Rig, Tenant
@@ -70,6 +71,23 @@ def test_characters_are_charged_exactly_however_the_answer_ends(
     charged_exactly(rig, stream.request_id)
 
 
+@pytest.mark.parametrize("model", ["tts-1", "gpt-4o-mini-tts"])
+def test_a_retry_after_a_lost_connection_gets_the_sound_and_is_billed_once(
+    rig: Rig, tenant: Tenant, model: str
+) -> None:
+    body = json.dumps(_body(model, response_format="wav")).encode()
+    key = {"idempotency-key": f"speech-{model}"}
+    stream = open_stream(tenant.caller, SPEECH, body, {**key, **sim(token_interval_ms=20)})
+    stream.hang_up()
+    rig.drain()
+    again = tenant.caller.request("POST", SPEECH, body, {"content-type": "application/json", **key})
+    assert again.status == 200, again.body
+    assert again.headers["x-faregate-idempotent-replay"] == "true"
+    assert again.body == rig.provider.caller().post(body, SPEECH).body
+    truth = rig.truth_nano(stream.request_id)
+    assert rig.record(stream.request_id).cost_nano >= truth > 0
+
+
 # By tokens
 
 
@@ -127,6 +145,16 @@ def test_a_client_that_hangs_up_is_charged_what_was_spoken(rig: Rig, tenant: Ten
     stream.hang_up()
     record = charged_enough(rig, stream.request_id)
     assert record.cost_nano < record.rows[0].hold_nano
+
+
+def test_without_any_drain_a_hang_up_is_charged_the_most(make_rig: MakeRig) -> None:
+    rig = make_rig(workers=1, drain_streams_max=0)
+    tenant = rig.tenant(10**12)
+    body = json.dumps(_body(response_format="pcm", input="x" * 300)).encode()
+    stream = open_stream(tenant.caller, SPEECH, body, sim(token_interval_ms=20))
+    stream.hang_up()
+    record = charged_enough(rig, stream.request_id)
+    assert record.cost_nano == record.rows[0].hold_nano
 
 
 @pytest.mark.parametrize("fault", ["reset-mid-stream", "truncate-chunk"])
