@@ -50,19 +50,25 @@ _READ_BYTES = 256 * 1024
 def longest_seconds(content: IO[bytes], size: int, filename: str) -> Fraction:
     """An upper bound of the seconds that the file plays. ``content`` can be read and sought.
 
-    The name's extension must agree with what the file begins with, since either may decide how
-    the provider decodes it: where they differ, the time is what the size allows at most.
+    The name's extension should agree with what the file begins with, since either may decide how
+    the provider decodes it: where they differ, what the size allows counts as well.
     """
     content.seek(0)
     start = content.read(12)
     named = _EXTENSIONS.get(filename.rpartition(".")[2].lower())
-    if start[:4] == b"RIFF" and start[8:12] == b"WAVE" and named in ("wav", None):
-        return _wav(content, size)
-    if start[:4] == b"fLaC" and named in ("flac", None):
-        return max(_flac(content), _by_size(size, RATES["flac"]))
+    found, kind = [], None
+    if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
+        kind = "wav"
+        found.append(_wav(content, size))
+    elif start[:4] == b"fLaC":
+        kind = "flac"
+        found += [_flac(content), _by_size(size, RATES["flac"])]
     if named == "mp3":
-        return _mp3(content)
-    return _by_size(size, UNKNOWN_RATE)
+        found.append(_mp3(content))
+    agreed = named in (kind, None) if kind is not None else named == "mp3"
+    if not agreed:
+        found.append(_by_size(size, UNKNOWN_RATE))
+    return max(found)
 
 
 def _by_size(size: int, rate: int) -> Fraction:

@@ -153,7 +153,12 @@ def test_all_else_counts_by_its_size(data: bytes, name: str) -> None:
     assert _longest(data, name) == _by_size(data, UNKNOWN_RATE)
 
 
-def test_a_wav_file_that_is_named_mp3_is_no_shorter() -> None:
+def test_a_name_makes_no_file_shorter() -> None:
+    slow = _wav((b"fmt ", _format(1, 1, 10, 10, 1, 8)), (b"data", bytes(1_000)))
+    stated = _flac(1, 3_600)
+    for name in ("a.wav", "a.mp3", "a.flac", "a.webm", "a"):
+        assert _longest(slow, name) >= 100
+        assert _longest(stated, name) >= 3_600
     assert _longest(wav(1_000), "a.mp3") >= Fraction(len(wav(1_000)), 1_000)
 
 
