@@ -18,7 +18,7 @@ from gateway.adapters.upstream import Answer, Upstream
 from gateway.core.bounds import Bound
 from gateway.core.catalog import ModelFacts
 from gateway.core.holds import Hold, Resolution
-from gateway.core.meters import Reading, StreamMeter, read_answer
+from gateway.core.meters import BytesMeter, Reading, StreamMeter, read_answer
 from gateway.core.money import usd_from_nano
 from gateway.core.objects import Found, OwnedObject
 from gateway.core.policy import Client, Key, Policy
@@ -112,6 +112,8 @@ class Exchange:
     read: Read = read_answer
     stream_meter: Callable[[], StreamMeter] | None = None
     """Makes the meter of a streamed answer."""
+    bytes_meter: Callable[[], BytesMeter] | None = None
+    """Makes the meter of an answer in bytes."""
     owns: Owns = owns_nothing
     target: OwnedObject | None = None
     """The object that the request is about, where it names one in its path."""

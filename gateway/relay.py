@@ -8,6 +8,7 @@ if this process dies in between, it expires and is charged.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 import orjson
@@ -225,7 +226,10 @@ def note_objects(gate: Gate, exchange: Exchange, payload: object) -> None:
 
 
 def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> Outcome:
-    """The outcome of an answer: exact where usage was reported, else the whole hold."""
+    """The outcome of an answer: exact where usage was reported, else an upper bound.
+
+    That is the whole hold where the reading has no upper bound of its own.
+    """
     facts = facts_of(exchange, answer)
     if exchange.price is None:
         # What the provider does not bill, such as reading a file's description.
@@ -235,6 +239,8 @@ def judged(exchange: Exchange, hold: Hold, answer: Answer, reading: Reading) -> 
         found = outcomes.exact(
             exchange.price, reading.usage, tier, exchange.bound.web_search_calls, **facts
         )
+        if found is not None and not reading.certain:
+            return replace(found, certainty=Certainty.ESTIMATED, reason="usage_not_reported")
         if found is not None:
             return found
         _log.error("price.missing", request_id=exchange.request_id, model=exchange.model, tier=tier)

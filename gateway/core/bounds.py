@@ -16,8 +16,10 @@ from gateway.core.chat_fields import refuse_unbounded
 from gateway.core.errors import BadRequest, ModelUnpriced
 from gateway.core.money import divide_up
 from gateway.core.policy import Client
-from gateway.core.prices import STANDARD_TIER, Meter, Price, Unpriced
+from gateway.core.prices import STANDARD_TIER, Meter, Price, Unpriced, cost_of
+from gateway.core.request_fields import integer_of as _integer
 from gateway.core.tokens import PromptBound
+from gateway.core.usage import Usage
 
 CHOICES_MAX = 128
 OUTPUT_TOKENS_MAX = 10_000_000
@@ -138,6 +140,20 @@ def bound_embedding(price: Price, counts: Sequence[int], facts: ModelFacts) -> B
     return _checked(Bound(input_tokens=tokens, fixed_nano=nano))
 
 
+def bound_of_usage(price: Price, *most: Usage, tier: str = STANDARD_TIER) -> Bound:
+    """The bound of a request whose usage is at most one of ``most``, count by count.
+
+    Nothing of it is left to grant: it is for work whose amount no field of the request limits,
+    such as pictures and sound. Raises ModelUnpriced where a count has no rate in ``tier``.
+    """
+    try:
+        nano = max(cost_of(price, usage, tier).nano for usage in most)
+    except Unpriced as error:
+        raise _unpriced(price, str(error)) from error
+    tokens = max(usage.input_tokens for usage in most)
+    return _checked(Bound(input_tokens=tokens, fixed_nano=nano, tier=tier))
+
+
 FREE = Bound(input_tokens=0, fixed_nano=0)
 """The bound of a request that the provider does not bill."""
 
@@ -175,15 +191,6 @@ def _unpriced(price: Price, why: str) -> ModelUnpriced:
         f" A platform engineer can add one: faregate price set {price.model} --help.",
         param="model",
     )
-
-
-def _integer(body: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
-    value = body.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadRequest(f"{name} must be an integer from {least} to {most}.", param=name)
-    return value
 
 
 def _tiers(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ _HEADER_CHARACTERS = 1_400_000
 """Base64 characters decoded to find an image's size: about 1 MB. JPEG files may carry
 several 64 kB segments of metadata before the frame header that states the size."""
 
+HEADER_BYTES = _HEADER_CHARACTERS * 3 // 4
+
 _HEAD_CHARACTERS = 256
 """Most characters before the comma of a data URL (``data:image/png;base64``)."""
 
@@ -157,6 +159,14 @@ def size_of(url: str) -> tuple[int, int] | None:
         start = base64.b64decode(_start_of_data(url, comma + 1))
     except (binascii.Error, ValueError):
         return None
+    return size_of_file(start)
+
+
+def size_of_file(start: bytes) -> tuple[int, int] | None:
+    """Width and height in pixels of the image that begins with ``start``; None as above.
+
+    ``HEADER_BYTES`` of it are enough for all but JPEG files with more metadata than that.
+    """
     if not start.startswith(_SIGNATURES):
         return None
     if start.startswith(b"RIFF") and start[8:12] != b"WEBP":

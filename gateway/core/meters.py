@@ -16,6 +16,8 @@ class Reading:
 
     usage: Usage | None
     service_tier: str | None
+    certain: bool = True
+    """Whether ``usage`` is what was billed; else it is an upper bound of that."""
 
 
 def read_answer(payload: object) -> Reading:
@@ -53,4 +55,16 @@ class StreamMeter(Protocol):
 
     def output_tokens_counted(self, count: Callable[[str], int]) -> int | None:
         """An upper bound of the output generated so far; None where it cannot be counted."""
+        ...
+
+
+class BytesMeter(Protocol):
+    """Follows one answer in bytes that do not say what they cost."""
+
+    def hear(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def reading(self, size: int, whole: bool) -> Reading:
+        """The usage, by how many bytes came and whether the provider ended them in order."""
         ...

@@ -23,25 +23,33 @@ class EventSplitter:
     """Feeds on chunks of any size and gives back whole events, each with its blank line."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._scanned = 0
 
     @property
     def rest(self) -> bytes:
         """Bytes of an event that has not ended."""
-        return self._rest
+        return bytes(self._rest)
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that ``chunk`` completes. Raises EventTooLarge."""
-        data = self._rest + chunk if self._rest else chunk
+        """The events that ``chunk`` completes. Raises EventTooLarge.
+
+        A large event (a picture has megabytes) grows in place: each byte is looked at once.
+        """
+        data: bytes | bytearray = chunk
+        position = 0
+        if self._rest:
+            self._rest += chunk
+            data = self._rest
+            # A boundary may straddle the chunks: look again at the last three bytes.
+            position = max(self._scanned - 3, 0)
         events = []
         start = 0
-        # A boundary may straddle the chunks: look again at the last three bytes.
-        position = max(self._scanned - 3, 0)
         while match := _BOUNDARY.search(data, position):
-            events.append(data[start : match.end()])
+            events.append(bytes(data[start : match.end()]))
             start = position = match.end()
-        self._rest = data[start:]
+        if start or data is not self._rest:
+            self._rest = bytearray(data[start:])
         self._scanned = len(self._rest)
         if len(self._rest) > EVENT_BYTES_MAX:
             raise EventTooLarge(f"an event of more than {EVENT_BYTES_MAX} bytes")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.catalog import facts_for
-from gateway.core.images import ImageRule, size_of
+from gateway.core.images import HEADER_BYTES, ImageRule, size_of, size_of_file
 
 
 def rule(model: str) -> ImageRule:
@@ -136,6 +136,7 @@ def test_tiles_follow_the_published_steps(width: int, height: int) -> None:
 )
 def test_size_is_read_from_data_urls(content: bytes) -> None:
     assert size_of(data_url(content)) == (1800, 2400)
+    assert size_of_file(content[:HEADER_BYTES]) == (1800, 2400)
 
 
 def test_size_is_read_from_base64_in_lines() -> None:

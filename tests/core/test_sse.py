@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -73,6 +74,25 @@ def test_an_event_without_end_is_refused_in_time(monkeypatch: pytest.MonkeyPatch
         splitter.feed(b"x")
     # The limit is on one event, however much arrives at once.
     assert len(EventSplitter().feed(b"data: x\n\n" * 1000)) == 1000
+
+
+def test_a_large_event_is_searched_once_however_many_pieces_it_comes_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A picture has megabytes, and comes in pieces of a few kilobytes."""
+    searched = 0
+
+    class Counted:
+        def search(self, data: bytes, position: int) -> re.Match[bytes] | None:
+            nonlocal searched
+            searched += len(data) - position
+            return boundary.search(data, position)
+
+    boundary = sse._BOUNDARY
+    monkeypatch.setattr(sse, "_BOUNDARY", Counted())
+    event = b"data: " + b"x" * 4_000_000 + b"\n\n"
+    assert split(cut(event, list(range(0, len(event), 4_096)))) == ([event], b"")
+    assert searched < len(event) + 3 * (len(event) // 4_096 + 2)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ class Rates:
     prompt: int
     cached: int
     completion: int
+    image: int = 0
+    """Of the prompt's image tokens."""
+    audio: int = 0
+    """Of the prompt's audio tokens."""
 
 
 PUBLISHED = {
@@ -26,15 +30,49 @@ PUBLISHED = {
     "o4-mini-2025-04-16": Rates(1_100_000, 275_000, 4_400_000),
     "text-embedding-3-small": Rates(20_000, 20_000, 0),
     "text-embedding-3-large": Rates(130_000, 130_000, 0),
+    # Completions of these are pictures, and sound.
+    "gpt-image-1": Rates(5_000_000, 1_250_000, 40_000_000, image=10_000_000),
+    "gpt-image-1-mini": Rates(2_000_000, 200_000, 8_000_000, image=2_500_000),
+    "gpt-image-1.5-2025-12-16": Rates(5_000_000, 1_250_000, 32_000_000, image=8_000_000),
+    "gpt-4o-mini-tts": Rates(600_000, 600_000, 12_000_000),
+    "gpt-4o-transcribe": Rates(2_500_000, 2_500_000, 10_000_000, audio=6_000_000),
+    "gpt-4o-mini-transcribe": Rates(1_250_000, 1_250_000, 5_000_000, audio=3_000_000),
 }
+
+PUBLISHED_UNITS = {
+    ("dall-e-2", "256x256"): 16_000_000,
+    ("dall-e-2", "512x512"): 18_000_000,
+    ("dall-e-2", "1024x1024"): 20_000_000,
+    ("dall-e-3", "1024x1024"): 40_000_000,
+    ("dall-e-3", "1024x1792"): 80_000_000,
+    ("dall-e-3", "1792x1024"): 80_000_000,
+    ("dall-e-3", "hd-1024x1024"): 80_000_000,
+    ("dall-e-3", "hd-1024x1792"): 120_000_000,
+    ("dall-e-3", "hd-1792x1024"): 120_000_000,
+    ("tts-1", ""): 15_000,
+    ("tts-1-hd", ""): 30_000,
+    ("whisper-1", ""): 100,
+}
+"""Nano-dollars per picture, per character ($15 per million is 15,000), per millisecond ($0.006 a
+minute is 100), by model and variant."""
 
 
 def cost_nano(charge: Charge) -> int:
     """The cost of one charge in nano-dollars, rounded up once."""
+    if charge.units:
+        (count,) = charge.units.values()
+        return count * PUBLISHED_UNITS[charge.model, charge.variant]
     rates = PUBLISHED[charge.model]
+    pictures, sound = charge.image_tokens, charge.audio_prompt_tokens
+    if not rates.image:
+        pictures = 0
+    if not rates.audio:
+        sound = 0
     thousandths = (
-        (charge.prompt_tokens - charge.cached_tokens) * rates.prompt
+        (charge.prompt_tokens - charge.cached_tokens - pictures - sound) * rates.prompt
         + charge.cached_tokens * rates.cached
+        + pictures * rates.image
+        + sound * rates.audio
         + charge.completion_tokens * rates.completion
     )
     return -(-thousandths // 1000)
