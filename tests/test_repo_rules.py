@@ -138,6 +138,8 @@ COVERED = {
     "definitions": "by test_tokens",
     "directory_values": "by test_directory",
     "errors": "by the end-to-end tests and below",
+    "followed": "by the end-to-end tests",
+    "progress": "by test_follower",
     "redis_keys": "by test_redis_budgets",
     "tables": "by test_migrations",
 }
