@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import gevent
-
+from gateway.adapters.threads import on_counting_thread
 from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.catalog import facts_for
 from gateway.web.current import Services
@@ -21,6 +20,5 @@ def tokens_of(at: Services, model: str, texts: Iterable[str]) -> int:
 
     if sum(map(len, given)) > LONG_TEXT_CHARACTERS:
         # In a native thread, where other requests do not wait for it.
-        found: int = gevent.get_hub().threadpool.apply(counted)
-        return found
+        return on_counting_thread(counted)
     return counted()

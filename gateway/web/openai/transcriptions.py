@@ -5,10 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import partial
 
-import gevent
 from flask import Blueprint, Response, request
 
 from gateway.adapters.forms import Form
+from gateway.adapters.threads import on_counting_thread
 from gateway.core.catalog import facts_for
 from gateway.core.errors import BadRequest, BodyTooLarge
 from gateway.core.policy import Policy
@@ -106,8 +106,6 @@ def _texts(sent: Form) -> list[str]:
 def _longest(sent: Form) -> Fraction:
     """The most seconds of sound in the request."""
     file = sent.file("file")
-    measured: Fraction = gevent.get_hub().threadpool.apply(
-        longest_seconds, (file.content, file.size, file.filename)
-    )
+    measured = on_counting_thread(longest_seconds, file.content, file.size, file.filename)
     references = [name for name, _ in sent.fields if name.startswith(_REFERENCES)]
     return measured + REFERENCE_SECONDS * len(references)
