@@ -36,6 +36,11 @@ def check_stream_fields(body: Mapping[str, Any]) -> None:
 def check_fields(body: Mapping[str, Any], known: Set[str], settings: Settings) -> None:
     """Raise BadRequest for a field that cannot be bounded, or that must be known and is not."""
     refuse_unbounded_fields(body, known)
+    if "service_tier" not in known and body.get("service_tier") is not None:
+        raise BadRequest(
+            "service_tier is not a parameter of this endpoint: what it would cost is not known.",
+            param="service_tier",
+        )
     if not settings.passes_unknown_fields:
         refuse_unknown(body, known)
 

@@ -18,6 +18,7 @@ from gateway.core.image_requests import (
     wishes_of,
 )
 from gateway.core.images import HEADER_BYTES, size_of_file
+from gateway.core.media_fields import KNOWN, names_in
 from gateway.core.policy import Policy
 from gateway.core.request_fields import flag_of, needed_text_of
 from gateway.exchange import Exchange, Read
@@ -26,6 +27,7 @@ from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.form_body import form
 from gateway.web.json_body import forwarded_headers, json_object
+from gateway.web.openai.checks import check_fields
 from gateway.web.openai.form_fields import fields_of
 from gateway.web.openai.model_access import priced_model
 from gateway.web.openai.text_counting import tokens_of
@@ -69,6 +71,8 @@ def _prepare(
 ) -> Exchange:
     client, key = authenticate(policy, at.budgets)
     fields, sent = read(at.gate.settings)
+    names = fields if sent is None else names_in(name for name, _ in sent.fields)
+    check_fields(names, KNOWN[endpoint], at.gate.settings)
     wishes = wishes_of(fields)
     if fields.get("model") is None:
         # Written out, so that what is priced and bounded here is what the provider runs.

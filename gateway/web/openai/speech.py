@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 
 from gateway.core.bounds import bound_of_usage
 from gateway.core.holds import Hold
+from gateway.core.media_fields import KNOWN
 from gateway.core.policy import Policy
 from gateway.core.speech_requests import (
     SoundMeter,
@@ -21,6 +22,7 @@ from gateway.relay_stream import stream
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
+from gateway.web.openai.checks import check_fields
 from gateway.web.openai.model_access import priced_model
 from gateway.web.openai.text_counting import tokens_of
 from gateway.web.serving import serve
@@ -38,6 +40,7 @@ def create_speech() -> Response:
 def _prepare(at: Services, policy: Policy) -> Exchange:
     client, key = authenticate(policy, at.budgets)
     body, _ = json_object(at.gate.settings)
+    check_fields(body, KNOWN["audio/speech"], at.gate.settings)
     wishes = wishes_of(body)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     most = most_usage(price, wishes, tokens_of(at, model, [wishes.text, wishes.instructions]))

@@ -11,6 +11,7 @@ from gateway.adapters.forms import Form
 from gateway.adapters.threads import on_counting_thread
 from gateway.core.catalog import facts_for
 from gateway.core.errors import BadRequest, BodyTooLarge
+from gateway.core.media_fields import KNOWN, names_in
 from gateway.core.policy import Policy
 from gateway.core.sound_bounds import longest_seconds
 from gateway.core.transcription_requests import (
@@ -27,6 +28,7 @@ from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.form_body import form
 from gateway.web.json_body import forwarded_headers
+from gateway.web.openai.checks import check_fields
 from gateway.web.openai.form_fields import fields_of
 from gateway.web.openai.model_access import priced_model
 from gateway.web.openai.text_counting import tokens_of
@@ -59,6 +61,8 @@ def _prepare(at: Services, endpoint: str, policy: Policy) -> Exchange:
     _refuse_larger(request.content_length or 0, FILE_BYTES_MAX + _FORM_BYTES)
     sent = form(at.gate.settings)
     fields = fields_of(sent, texts=_TEXTS, flags=("stream",), files=("file",))
+    names = names_in(name for name, _ in sent.fields)
+    check_fields(names, KNOWN[endpoint], at.gate.settings)
     _refuse_larger(sent.file("file").size, FILE_BYTES_MAX)
     model, price = priced_model(fields.get("model"), client, policy, at.models)
     facts = facts_for(model)
