@@ -121,7 +121,7 @@ class Dead(BaseException):
     """The process ends here."""
 
 
-def die(*_: Any) -> None:
+def die(*_: Any, **__: Any) -> None:
     raise Dead
 
 

@@ -87,7 +87,7 @@ def test_a_whole_deployment_as_processes(tmp_path: Path) -> None:
     assert process(tmp_path, "init").returncode == 0
     assert (tmp_path / "faregate-data" / "faregate.db").is_file()
     created = process(tmp_path, "team", "create", "research", "--json")
-    assert json.loads(created.stdout) == {"id": 1, "name": "research"}
+    assert json.loads(created.stdout) == {"id": 1, "name": "research", "sharing": "client"}
     assert "Redis is not running" in created.stderr
 
 
