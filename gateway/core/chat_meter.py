@@ -144,7 +144,8 @@ def _generated(chunk: object) -> Iterator[tuple[tuple[int, str], str]]:
     for choice in choices if isinstance(choices, list) else []:
         delta = choice.get("delta") if isinstance(choice, dict) else None
         if not isinstance(delta, dict):
-            continue
+            # A legacy completion has its text in place of a delta.
+            delta = {"text": choice.get("text")} if isinstance(choice, dict) else {}
         index = choice.get("index")
         number = index if isinstance(index, int) else 0
         yield from (((number, place), text) for place, text in _texts(delta, ""))

@@ -52,9 +52,7 @@ def bound_response(
     calls = integer_of(body, "max_tool_calls", 1, TOOL_CALLS_MAX)
     calls = (calls or WEB_SEARCH_CALLS_DEFAULT) if searches_web(body) else 0
     asked = integer_of(body, _LIMIT_FIELD, 1, OUTPUT_TOKENS_MAX)
-    wanted, floor = wanted_output(
-        asked, price, facts, prompt.tokens, client, rules, _LIMIT_FIELD
-    )
+    wanted, floor = wanted_output(asked, price, facts, prompt.tokens, client, rules, _LIMIT_FIELD)
     return _bound(
         body,
         price,
