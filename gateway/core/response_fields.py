@@ -58,13 +58,11 @@ _UNBOUNDED = {
     "multi_agent": "each agent is a further answer whose size is not limited",
 }
 
-WEB_SEARCH_TOOLS = frozenset(
-    (
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    )
+WEB_SEARCH_TOOLS = (
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+    "web_search_preview_2025_03_11",
 )
 """Names of the one tool of the provider whose cost has a bound: a fee and a prompt per call."""
 

@@ -46,8 +46,17 @@ def _in_item(item: Mapping[str, Any], place: str) -> Iterator[Named]:
     )
     if looked_up and (kind == "item_reference" or item.get("id") is not None):
         yield Named(Kind.RESPONSE_ITEM, item.get("id"), f"{place}.id")
-    for field in ("content", "output"):
-        parts = item.get(field)
-        for number, part in enumerate(parts if isinstance(parts, list) else []):
-            if isinstance(part, dict) and part.get("file_id") is not None:
-                yield Named(Kind.FILE, part["file_id"], f"{place}.{field}[{number}].file_id")
+    yield from _files(item, place)
+
+
+def _files(value: object, place: str) -> Iterator[Named]:
+    """Every ``file_id`` below ``value``, whatever part it is of."""
+    if isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _files(part, f"{place}[{number}]")
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            if name == "file_id" and part is not None:
+                yield Named(Kind.FILE, part, f"{place}.file_id")
+            elif isinstance(part, dict | list):
+                yield from _files(part, f"{place}.{name}")

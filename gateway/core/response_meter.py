@@ -32,7 +32,7 @@ _TELLING = re.compile(
     rb'|"error"'
 )
 
-_FREE_ACTIONS = frozenset(("open_page", "find_in_page"))
+_FREE_ACTIONS = ("open_page", "find_in_page")
 """Actions of a search call that have no fee. Source: OpenAI, "Web search": "Search actions
 incur a tool call cost"."""
 
@@ -135,7 +135,7 @@ class ResponseStreamMeter:
 
     def _inspect(self, event: bytes) -> None:
         told = _parsed(event)
-        kind = told.get("type")
+        kind = str(told.get("type"))
         response = told.get("response")
         if kind in ENDS and isinstance(response, dict):
             reading = read_response(response)

@@ -13,7 +13,7 @@ from gateway.core.progress import Asking, PriceOf, Progress
 from gateway.core.response_meter import items_of, read_response
 from gateway.core.usage import Certainty
 
-_ENDED = frozenset(("completed", "failed", "incomplete", "cancelled"))
+_ENDED = ("completed", "failed", "incomplete", "cancelled")
 """The statuses that a response stays in. Source: OpenAI API reference, "The response object"."""
 
 

@@ -71,12 +71,12 @@ def count_response_input(body: Mapping[str, Any], facts: ModelFacts, count: Coun
     )
 
 
-def kind_of(item: Mapping[str, Any]) -> object:
+def kind_of(item: Mapping[str, Any]) -> str:
     """The type of an input item: messages and references need not name theirs."""
     kind = item.get("type")
     if kind is None:
         return "message" if "role" in item else "item_reference"
-    return kind
+    return str(kind)
 
 
 class _Tally:
@@ -126,7 +126,7 @@ class _Tally:
             self.tokens += CALL_TOKENS
             self._add_content(item.get("output"), f"{place}.output")
             self._add_rest(item, ("output",), place)
-        elif isinstance(kind, str) and kind in _HIDDEN:
+        elif kind in _HIDDEN:
             self.hidden.append(f"{place}: {_HIDDEN[kind]}")
             self._add_rest(item, (), place)
         elif kind == "configuration_update":
@@ -135,7 +135,7 @@ class _Tally:
         else:
             raise BadRequest(
                 f"{place}.type must be one of {', '.join(ITEM_TYPES)}: what other items"
-                f" ({str(kind)[:40]!r}) do and cost cannot be bounded here.",
+                f" ({kind[:40]!r}) do and cost cannot be bounded here.",
                 param=f"{place}.type",
             )
 
