@@ -127,9 +127,9 @@ def _prepare_compaction(at: Services, policy: Policy) -> Exchange:
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)
+    check_response_fields(body)
     if body.get("stream") or body.get("background"):
         raise BadRequest("A compaction is answered whole: leave out stream and background.")
-    check_response_fields(body)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     check_owned(at, client, body)
     facts = facts_for(model)
