@@ -301,12 +301,9 @@ def test_a_compaction_is_billed(rig: Rig, tenant: Tenant) -> None:
         assert rig.record(raw.headers["x-faregate-request-id"]).rows[0].hold_nano == (
             128_000 * 150 + 16_384 * 600
         )
-        items: Any = [
-            item.model_dump(exclude_unset=True, warnings=False) for item in compacted.output
-        ]
-        more = sdk.responses.with_raw_response.create(
-            model="gpt-4o-mini", input=[*items, {"role": "user", "content": "Go on."}]
-        )
+        output = [item.model_dump(exclude_unset=True, warnings=False) for item in compacted.output]
+        items: Any = [*output, {"role": "user", "content": "Go on."}]
+        more = sdk.responses.with_raw_response.create(model="gpt-4o-mini", input=items)
         check_exact(rig, more.headers["x-faregate-request-id"])
 
 

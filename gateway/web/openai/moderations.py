@@ -66,7 +66,8 @@ def _free_model(model: object, client: Client, policy: Policy) -> str:
             param="model",
             code="model_not_allowed",
         )
-    if policy.prices.find(model, datetime.now(UTC)) is not None:
+    price = policy.prices.find(model, datetime.now(UTC))
+    if price is not None and not price.is_free:
         raise BadRequest(
             f"Model {model!r} is billed, and moderations are not metered here because they are"
             f" free. Name a moderation model, or none for {MODEL_DEFAULT}.",
