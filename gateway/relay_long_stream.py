@@ -13,7 +13,7 @@ from typing import Any
 from gateway.adapters.upstream import Answer
 from gateway.core.holds import Hold
 from gateway.core.money import usd_from_nano
-from gateway.core.objects import Found
+from gateway.core.objects import Found, Kind
 from gateway.exchange import Exchange, Gate, Reply, owned_by
 from gateway.relay_long import hand_over
 from gateway.relay_stream import MeteredStream, open_stream
@@ -55,8 +55,10 @@ class HandedOverStream(MeteredStream):
         passed = self._meter.take(event)
         found = list(self._meter.found)
         self._meter.found.clear()
-        if found and not self._handed_over:
-            self._hand_over(found.pop(0))
+        if not self._handed_over:
+            for response in [one for one in found if one.kind is Kind.RESPONSE][:1]:
+                found.remove(response)
+                self._hand_over(response)
         self._gate.objects.note(owned_by(self._exchange, found))
         return passed
 

@@ -33,6 +33,7 @@ from gateway.core.request_fields import integer_of
 from gateway.core.response_fields import (
     TOOL_CALLS_MAX,
     WEB_SEARCH_CALLS_DEFAULT,
+    refuse_dearer_searches,
     searches_web,
 )
 from gateway.core.tokens import PromptBound
@@ -49,6 +50,7 @@ def bound_response(
     rules: BoundRules,
 ) -> Bound:
     """The bound of a response. Raises BadRequest or ModelUnpriced where none exists."""
+    refuse_dearer_searches(body, facts)
     calls = integer_of(body, "max_tool_calls", 1, TOOL_CALLS_MAX)
     calls = (calls or WEB_SEARCH_CALLS_DEFAULT) if searches_web(body) else 0
     asked = integer_of(body, _LIMIT_FIELD, 1, OUTPUT_TOKENS_MAX)

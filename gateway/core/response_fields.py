@@ -7,9 +7,10 @@ any kind, so those that are not known here are refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.core.catalog import ModelFacts
 from gateway.core.chat_fields import TOOL_TYPES, UNBOUNDED
 from gateway.core.errors import BadRequest, NotFound
 
@@ -58,12 +59,9 @@ _UNBOUNDED = {
     "multi_agent": "each agent is a further answer whose size is not limited",
 }
 
-WEB_SEARCH_TOOLS = (
-    "web_search",
-    "web_search_2025_08_26",
-    "web_search_preview",
-    "web_search_preview_2025_03_11",
-)
+_SEARCH_PREVIEWS = ("web_search_preview", "web_search_preview_2025_03_11")
+
+WEB_SEARCH_TOOLS = ("web_search", "web_search_2025_08_26", *_SEARCH_PREVIEWS)
 """Names of the one tool of the provider whose cost has a bound: a fee and a prompt per call."""
 
 WEB_SEARCH_CALLS_DEFAULT = 5
@@ -133,10 +131,27 @@ def _check_tools(tools: object) -> None:
 
 def searches_web(body: Mapping[str, Any]) -> bool:
     """Whether the provider may search the web to answer ``body``."""
+    # OpenAI's search models search on every request, whether or not it offers the tool.
+    return _offers(body, WEB_SEARCH_TOOLS) or "-search-" in str(body.get("model"))
+
+
+def refuse_dearer_searches(body: Mapping[str, Any], facts: ModelFacts) -> None:
+    """Raise BadRequest for a search whose fee is another than that of the price list.
+
+    Searches by the preview of the tool cost more with models that do not reason. Source:
+    OpenAI, "Pricing", built-in tools.
+    """
+    if not facts.reasoning and _offers(body, _SEARCH_PREVIEWS):
+        raise BadRequest(
+            f"What {_SEARCH_PREVIEWS[0]} costs with {facts.name} is not in the price list. Use the"
+            " tool web_search.",
+            param="tools",
+        )
+
+
+def _offers(body: Mapping[str, Any], types: Sequence[str]) -> bool:
     tools = body.get("tools")
-    offered = any(
-        isinstance(tool, dict) and tool.get("type") in WEB_SEARCH_TOOLS
+    return any(
+        isinstance(tool, dict) and tool.get("type") in types
         for tool in (tools if isinstance(tools, list) else [])
     )
-    # OpenAI's search models search on every request, whether or not it offers the tool.
-    return offered or "-search-" in str(body.get("model"))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.core.errors import BadRequest
 from gateway.core.objects import Kind
 from gateway.core.response_tokens import kind_of
 
@@ -24,8 +25,28 @@ class Named:
     param: str
 
 
-def named_objects(body: Mapping[str, Any]) -> Iterator[Named]:
-    """Every object that ``body`` names, in any place that the provider reads."""
+NAMED_MAX = 1_000
+"""Objects that one request may name: each is looked up."""
+
+
+def named_objects(body: Mapping[str, Any]) -> list[Named]:
+    """Every object that ``body`` names, once, in any place that the provider reads.
+
+    Raises BadRequest where they are too many.
+    """
+    found: dict[tuple[Kind, str], Named] = {}
+    for named in _all_named(body):
+        found.setdefault((named.kind, str(named.id)), named)
+        if len(found) > NAMED_MAX:
+            raise BadRequest(
+                f"A request may name at most {NAMED_MAX:,} earlier items and files. Continue from"
+                " a response with previous_response_id.",
+                param="input",
+            )
+    return list(found.values())
+
+
+def _all_named(body: Mapping[str, Any]) -> Iterator[Named]:
     if (previous := body.get("previous_response_id")) is not None:
         yield Named(Kind.RESPONSE, previous, "previous_response_id")
     options = body.get("prompt_cache_options")

@@ -122,6 +122,11 @@ def test_a_search_without_a_price_is_not_priced() -> None:
         bound(SEARCH, row)
 
 
+def test_a_search_whose_fee_is_not_priced_is_refused() -> None:
+    with pytest.raises(BadRequest, match="web_search_preview"):
+        bound({"tools": [{"type": "web_search_preview"}]})
+
+
 @pytest.mark.parametrize("body", [SEARCH, {}])
 def test_without_a_known_window_nothing_hidden_is_bounded(body: dict[str, Any]) -> None:
     prompt = PromptBound(100, hidden=() if body else ("previous_response_id",))

@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 
+from gateway.core.catalog import facts_for
 from gateway.core.errors import BadRequest, NotFound
-from gateway.core.response_fields import KNOWN, check_response_fields, searches_web
+from gateway.core.response_fields import (
+    KNOWN,
+    check_response_fields,
+    refuse_dearer_searches,
+    searches_web,
+)
 
 FUNCTION = {"type": "function", "name": "f", "parameters": {}}
 
@@ -86,6 +92,16 @@ def test_what_nobody_owns_is_not_found(body: dict[str, Any]) -> None:
 )
 def test_who_may_search(body: dict[str, Any], searches: bool) -> None:
     assert searches_web(body) is searches
+
+
+@pytest.mark.parametrize("tool", ["web_search_preview", "web_search_preview_2025_03_11"])
+def test_a_search_with_a_fee_of_its_own_is_refused(tool: str) -> None:
+    body = {"tools": [{"type": tool}]}
+    refuse_dearer_searches(body, facts_for("o4-mini"))
+    refuse_dearer_searches({"tools": [{"type": "web_search"}]}, facts_for("gpt-4o"))
+    with pytest.raises(BadRequest, match="Use the tool web_search") as refused:
+        refuse_dearer_searches(body, facts_for("gpt-4o-2024-08-06"))
+    assert refused.value.param == "tools"
 
 
 def test_the_known_fields_are_those_of_the_sdk() -> None:

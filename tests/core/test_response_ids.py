@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from gateway.core.errors import BadRequest
 from gateway.core.objects import Kind
-from gateway.core.response_ids import Named, named_objects
+from gateway.core.response_ids import NAMED_MAX, Named, named_objects
 
 
 def named(body: dict[str, Any]) -> list[Named]:
-    return list(named_objects(body))
+    return named_objects(body)
 
 
 def test_a_body_without_ids_names_nothing() -> None:
@@ -81,3 +82,12 @@ def test_files_are_named_wherever_parts_are() -> None:
         Named(Kind.FILE, "file-3", "input[1].output[0].file_id"),
         Named(Kind.FILE, ["file-4"], "input[2].output.deep[0].file_id"),
     ]
+
+
+def test_each_is_named_once_and_there_is_an_end_to_it() -> None:
+    twice = [{"id": "msg_1"}, {"type": "item_reference", "id": "msg_1"}]
+    assert named({"input": twice}) == [Named(Kind.RESPONSE_ITEM, "msg_1", "input[0].id")]
+    many = [{"id": f"msg_{number}"} for number in range(NAMED_MAX)]
+    assert len(named({"input": many + many})) == NAMED_MAX
+    with pytest.raises(BadRequest, match="previous_response_id"):
+        named({"input": [*many, {"id": "msg_more"}]})
