@@ -142,10 +142,12 @@ def _generated(chunk: object) -> Iterator[tuple[tuple[int, str], str]]:
     """Every generated text of a chunk, keyed by choice and place."""
     choices = chunk.get("choices") if isinstance(chunk, dict) else None
     for choice in choices if isinstance(choices, list) else []:
-        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(choice, dict):
+            continue
+        # A legacy completion has its text in place of a delta.
+        delta = choice.get("delta", {"text": choice.get("text")})
         if not isinstance(delta, dict):
-            # A legacy completion has its text in place of a delta.
-            delta = {"text": choice.get("text")} if isinstance(choice, dict) else {}
+            continue
         index = choice.get("index")
         number = index if isinstance(index, int) else 0
         yield from (((number, place), text) for place, text in _texts(delta, ""))

@@ -134,7 +134,7 @@ class ResponseStreamMeter:
         return event
 
     def _inspect(self, event: bytes) -> None:
-        told = _parsed(event)
+        told = _parsed(event) or {}
         kind = str(told.get("type"))
         response = told.get("response")
         if kind in ENDS and isinstance(response, dict):
@@ -176,6 +176,8 @@ class ResponseStreamMeter:
         items: dict[object, list[str]] = {}
         for event in self.kept:
             told = _parsed(event)
+            if told is None:
+                return None
             kind, place = str(told.get("type")), told.get("output_index")
             if kind.endswith(".delta") and isinstance(told.get("delta"), str):
                 part = (place, kind, told.get("content_index"), told.get("summary_index"))
@@ -216,10 +218,10 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _parsed(event: bytes) -> dict[str, Any]:
-    """The data of an event; empty where it is no JSON object."""
+def _parsed(event: bytes) -> dict[str, Any] | None:
+    """The data of an event; None where it is no JSON, empty where it is no object."""
     try:
         told = json.loads(event_data(event) or b"null")
     except (ValueError, RecursionError):
-        return {}
+        return None
     return told if isinstance(told, dict) else {}

@@ -293,6 +293,11 @@ def test_nothing_that_is_no_text_is_counted() -> None:
     assert estimate(b'data: {"type": "response.output_text.delta", "delta": 5}\n\n') == 0
 
 
+def test_what_cannot_be_read_cannot_be_counted() -> None:
+    assert estimate(delta("one"), b"data: {broken\n\n", delta("two")) is None
+    assert estimate(delta("one"), b": a comment\n\n", b"data: []\n\n") == 3 + 16
+
+
 def test_a_long_stream_is_not_kept() -> None:
     meter = ResponseStreamMeter(stored=True)
     piece = delta("x" * 100_000)

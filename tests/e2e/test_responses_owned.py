@@ -13,6 +13,7 @@ import pytest
 
 from gateway.adapters.object_rows import write_objects
 from gateway.core.objects import Kind, OwnedObject
+from gateway.core.policy import Sharing
 from tests.e2e.provider import report
 from tests.e2e.rig import Rig, Tenant
 from tests.e2e.traffic import RESPONSES, Caller, Reply, data_of, prompted
@@ -191,19 +192,9 @@ def test_a_team_may_share(rig: Rig) -> None:
     mate = Caller(rig.port, key.secret)
     path = f"{RESPONSES}/{made['id']}"
     assert mate.get(path).status == 404
-    share(rig, owner)
-    assert mate.get(path).json["id"] == made["id"]
-
-
-def share(rig: Rig, tenant: Tenant) -> None:
-    """Let the clients of the tenant's team see each other's objects."""
-    from sqlalchemy import text
-
-    with rig.directory._change() as connection:
-        connection.execute(
-            text("UPDATE teams SET sharing = 'team' WHERE name = :name"), {"name": tenant.team}
-        )
+    rig.directory.change_team(owner.team, Sharing.TEAM)
     rig.publish()
+    assert mate.get(path).json["id"] == made["id"]
 
 
 def test_reading_is_recorded_and_free(rig: Rig, clients: list[Owned]) -> None:

@@ -205,9 +205,9 @@ def data_of(stream: bytes) -> list[Any]:
     """The JSON of each data event in ``stream``, without the end mark."""
     found = []
     for event in stream.replace(b"\r\n", b"\n").split(b"\n\n"):
-        data = event[event.find(b"data: ") :] if event.startswith(b"event: ") else event
-        if data.startswith(b"data: ") and data != b"data: [DONE]":
-            found.append(json.loads(data[6:]))
+        data = b"\n".join(line[6:] for line in event.split(b"\n") if line.startswith(b"data: "))
+        if data and data != b"[DONE]":
+            found.append(json.loads(data))
     return found
 
 
