@@ -23,11 +23,10 @@ from gateway.core.bounds import (
     unpriced,
 )
 from gateway.core.catalog import ModelFacts
-from gateway.core.chat_fields import UNBOUNDED
 from gateway.core.definitions import compact_json
 from gateway.core.errors import BadRequest
 from gateway.core.policy import Client
-from gateway.core.prices import Price, Unpriced
+from gateway.core.prices import Meter, Price, Unpriced
 from gateway.core.request_fields import integer_of
 from gateway.core.tokens import Count, PromptBound, count_embedding_input
 
@@ -39,7 +38,7 @@ EMPTY_PROMPT_TOKENS = 1
 
 _LIMIT_FIELD = "max_tokens"
 
-_KNOWN = frozenset(
+KNOWN = frozenset(
     (
         "best_of",
         "echo",
@@ -62,6 +61,7 @@ _KNOWN = frozenset(
         "user",
     )
 )
+"""OpenAI API reference, "Create completion"."""
 
 
 def count_prompts(body: Mapping[str, Any], facts: ModelFacts, count: Count) -> list[int]:
@@ -75,7 +75,7 @@ def count_prompts(body: Mapping[str, Any], facts: ModelFacts, count: Count) -> l
     if not isinstance(suffix, str | None):
         raise BadRequest("suffix must be a string.", param="suffix")
     beside = count(suffix) if suffix else 0
-    beside += sum(count(compact_json(body[name], name)) for name in body.keys() - _KNOWN)
+    beside += sum(count(compact_json(body[name], name)) for name in body.keys() - KNOWN)
     if not facts.tokenizer_known:
         beside += UNKNOWN_INPUT_TOKENS
     if prompt is None or prompt == []:
@@ -101,11 +101,6 @@ def bound_completion(
 
     Raises BadRequest or ModelUnpriced where none exists.
     """
-    for name, why in UNBOUNDED.items():
-        if name != "best_of" and body.get(name) is not None:
-            raise BadRequest(
-                f"Faregate cannot bound the cost of {name}: {why}. Leave it out.", param=name
-            )
     answers = max(
         integer_of(body, "n", 1, CHOICES_MAX) or 1, integer_of(body, "best_of", 1, CHOICES_MAX) or 1
     )
@@ -118,7 +113,7 @@ def bound_completion(
     tokens = sum(prompts)
     try:
         fixed = prompt_nano(price, tiers, tokens, PromptBound(tokens))
-        output = max(output_nano(price, tier, tokens, speaks=False) for tier in tiers)
+        output = max(output_nano(price, tier, tokens, (Meter.OUTPUT,)) for tier in tiers)
     except Unpriced as error:
         raise unpriced(price, str(error)) from error
     if body.get("echo"):

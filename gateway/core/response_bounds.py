@@ -40,6 +40,9 @@ from gateway.core.tokens import PromptBound
 
 _LIMIT_FIELD = "max_output_tokens"
 
+_FORMS = (Meter.OUTPUT, Meter.IMAGE_OUTPUT)
+"""What an answer may be made of: models that draw do so unasked."""
+
 
 def bound_response(
     body: Mapping[str, Any],
@@ -108,13 +111,13 @@ def _bound(
     tokens = prompt.tokens
     if prompt.hidden or calls:
         hidden = prompt.hidden or ("web search results",)
-        tokens = max(tokens, context_window_of(price, facts, hidden, "input"))
+        tokens = max(tokens, context_window_of(price, facts, hidden, body.get("model"), "input"))
     # Each call is followed by another pass over the prompt.
     tokens *= calls + 1
     prompt = replace(prompt, image_tokens=prompt.image_tokens * (calls + 1))
     try:
         fixed = prompt_nano(price, tiers, tokens, prompt)
-        output = max(output_nano(price, tier, tokens, speaks=False) for tier in tiers)
+        output = max(output_nano(price, tier, tokens, _FORMS) for tier in tiers)
         if calls:
             rates = [price.rate(tier, Meter.WEB_SEARCH_CALLS) for tier in tiers]
             fixed += max(divide_up(r.highest_up_to(tokens) * calls, r.per) for r in rates)

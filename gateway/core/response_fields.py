@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.catalog import ModelFacts
-from gateway.core.chat_fields import TOOL_TYPES, UNBOUNDED
+from gateway.core.chat_fields import TOOL_TYPES
 from gateway.core.errors import BadRequest, NotFound
 
 KNOWN = frozenset(
@@ -52,8 +52,10 @@ KNOWN = frozenset(
 )
 """OpenAI API reference, "Create a model response" and "Get input token counts"."""
 
+REFUSED = frozenset(("context_management", "conversation", "prompt"))
+"""Fields of the same pages that are refused, each with its reason."""
+
 _UNBOUNDED = {
-    **UNBOUNDED,
     "n": "it multiplies the output without saying so",
     "context_management": "each compaction is a further answer whose size is not limited",
     "multi_agent": "each agent is a further answer whose size is not limited",

@@ -63,7 +63,8 @@ def count_response_input(body: Mapping[str, Any], facts: ModelFacts, count: Coun
     for name in body.keys() - KNOWN:
         tally.tokens += count(compact_json(body[name], name))
     if not facts.tokenizer_known:
-        tally.tokens += UNKNOWN_TEMPLATE_TOKENS + UNKNOWN_MESSAGE_TOKENS * (tally.items + 1)
+        tally.tokens += max(facts.template_tokens, UNKNOWN_TEMPLATE_TOKENS)
+        tally.tokens += UNKNOWN_MESSAGE_TOKENS * (tally.items + 1)
     return PromptBound(
         tokens=tally.tokens + REPLY_TOKENS + SLACK_TOKENS,
         image_tokens=tally.image_tokens,

@@ -64,6 +64,7 @@ def test_async(tenant: Tenant) -> None:
         ({"input": "x", "model": "gpt-4o"}, "model"),
         ({"input": "x", "model": ["omni-moderation-latest"]}, "model"),
         ({"input": "x", "model": ""}, "model"),
+        ({"input": "x", "extra_body": {"model": "gpt-4o"}}, "extra_body"),
         ({"input": "x", "model": "m" * 129}, "model"),
     ],
 )

@@ -10,13 +10,19 @@ from flask import Blueprint, Response
 
 from gateway.core.catalog import facts_for
 from gateway.core.chat_meter import ChatStreamMeter
-from gateway.core.completion_bounds import bound_completion, count_prompts, rewritten_completion
+from gateway.core.completion_bounds import (
+    KNOWN,
+    bound_completion,
+    count_prompts,
+    rewritten_completion,
+)
 from gateway.core.policy import Policy
+from gateway.core.strict_json import TOKEN_VALUES_MAX
 from gateway.exchange import Exchange
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
-from gateway.web.openai.checks import bound_rules, check_stream_fields
+from gateway.web.openai.checks import bound_rules, check_fields, check_stream_fields
 from gateway.web.openai.counting import counted
 from gateway.web.openai.model_access import priced_model
 from gateway.web.serving import serve, whole_or_streamed
@@ -34,7 +40,8 @@ def create_completion() -> Response:
 def _prepare(at: Services, policy: Policy) -> Exchange:
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
-    body, size = json_object(settings)
+    body, size = json_object(settings, TOKEN_VALUES_MAX)
+    check_fields(body, KNOWN, settings)
     check_stream_fields(body)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)

@@ -15,10 +15,14 @@ from gateway.exchange import Exchange
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
+from gateway.web.openai.checks import check_fields
 from gateway.web.openai.model_access import NAME_MAX
 from gateway.web.serving import serve
 
 blueprint = Blueprint("moderations", __name__)
+
+KNOWN = frozenset(("input", "model"))
+"""OpenAI API reference, "Create moderation"."""
 
 MODEL_DEFAULT = "omni-moderation-latest"
 """The model where none is named. Source: OpenAI API reference, "Create moderation"."""
@@ -34,6 +38,7 @@ def create_moderation() -> Response:
 def _prepare(at: Services, policy: Policy) -> Exchange:
     client, key = authenticate(policy, at.budgets)
     body, _ = json_object(at.gate.settings)
+    check_fields(body, KNOWN, at.gate.settings)
     return Exchange(
         policy=policy,
         client=client,

@@ -15,7 +15,7 @@ from gateway.core.holds import Hold
 from gateway.core.objects import Kind
 from gateway.core.policy import Client, Policy
 from gateway.core.response_bounds import bound_compaction, bound_response, rewritten_response
-from gateway.core.response_fields import check_response_fields
+from gateway.core.response_fields import KNOWN, REFUSED, check_response_fields
 from gateway.core.response_ids import named_objects
 from gateway.core.response_meter import (
     ResponseStreamMeter,
@@ -30,7 +30,7 @@ from gateway.relay_long_stream import begin_stream
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
-from gateway.web.openai.checks import bound_rules, check_stream_fields
+from gateway.web.openai.checks import bound_rules, check_fields, check_stream_fields
 from gateway.web.openai.counting import counted
 from gateway.web.openai.model_access import priced_model
 from gateway.web.serving import serve, whole_or_streamed
@@ -50,6 +50,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)
     check_stream_fields(body)
+    check_fields(body, KNOWN | REFUSED, settings)
     check_response_fields(body)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     check_owned(at, client, body)
@@ -94,8 +95,10 @@ def count_input_tokens() -> Response:
 
 
 def _prepare_count(at: Services, policy: Policy) -> Exchange:
+    settings = at.gate.settings
     client, key = authenticate(policy, at.budgets)
-    body, _ = json_object(at.gate.settings)
+    body, _ = json_object(settings)
+    check_fields(body, KNOWN | REFUSED, settings)
     check_response_fields(body)
     model = ""
     if body.get("model") is not None:
@@ -112,7 +115,7 @@ def _prepare_count(at: Services, policy: Policy) -> Exchange:
         body=body,
         bound=FREE,
         price=None,
-        headers=forwarded_headers(at.gate.settings),
+        headers=forwarded_headers(settings),
     )
 
 
@@ -127,6 +130,7 @@ def _prepare_compaction(at: Services, policy: Policy) -> Exchange:
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)
+    check_fields(body, KNOWN | REFUSED, settings)
     check_response_fields(body)
     if body.get("stream") or body.get("background"):
         raise BadRequest("A compaction is answered whole: leave out stream and background.")
