@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.e2e.conftest import MakeRig
 from tests.e2e.money import cost_nano, usd
 from tests.e2e.provider import until
 from tests.e2e.rig import Rig, Tenant
-from tests.e2e.traffic import RESPONSES, Caller, Reply, data_of, prompted, without_comments
+from tests.e2e.traffic import RESPONSES, Caller, Reply, data_of, prompted, sim, without_comments
 
 SOON: dict[str, Any] = {"background_ms": 200}
 LATE: dict[str, Any] = {"background_ms": 600_000}
@@ -137,6 +138,18 @@ def test_only_what_the_budget_affords_is_begun(rig: Rig) -> None:
     for caller, reply in ((probe.caller, begun), (poor.caller, first)):
         caller.post({}, f"{RESPONSES}/{reply.json['id']}/cancel")
     rig.drain()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_retry_with_its_key_begins_nothing_new(rig: Rig, tenant: Tenant, stream: bool) -> None:
+    raw = json.dumps(prompted(background=True, stream=stream)).encode()
+    headers = {"idempotency-key": f"begin-{tenant.name}", **sim(background_ms=200)}
+    first, again = (tenant.caller.request("POST", RESPONSES, raw, headers) for _ in range(2))
+    assert again.headers["x-faregate-idempotent-replay"] == "true"
+    assert again.body == first.body
+    check_exact(rig, first.request_id)
+    truth = rig.truth_nano(first.request_id)
+    assert rig.counters(tenant.budget) == {"spent": truth, "held": 0}
 
 
 def test_a_gateway_that_dies_changes_nothing(make_rig: MakeRig) -> None:
