@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
 
+import orjson
+
 from gateway.adapters.forms import Form
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
@@ -15,6 +17,7 @@ from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Answer, Upstream
+from gateway.core import sse
 from gateway.core.bounds import Bound
 from gateway.core.catalog import ModelFacts
 from gateway.core.holds import Hold, Resolution
@@ -77,6 +80,15 @@ def as_it_came(body: Mapping[str, Any], _bound: Bound, _granted: int) -> Mapping
     return body
 
 
+ErrorEvent = Callable[[Mapping[str, Any]], bytes]
+"""Makes the event that tells of an error in the middle of a stream, from its four fields."""
+
+
+def envelope_event(error: Mapping[str, Any]) -> bytes:
+    """The event of an error in OpenAI's envelope."""
+    return sse.data_event(orjson.dumps({"error": error}))
+
+
 class Tape(Protocol):
     """Records the body of an answer as it goes out."""
 
@@ -112,6 +124,8 @@ class Exchange:
     read: Read = read_answer
     stream_meter: Callable[[], StreamMeter] | None = None
     """Makes the meter of a streamed answer."""
+    error_event: ErrorEvent = envelope_event
+    """Makes the last event of a stream that the provider broke off."""
     bytes_meter: Callable[[], BytesMeter] | None = None
     """Makes the meter of an answer in bytes."""
     owns: Owns = owns_nothing

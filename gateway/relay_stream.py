@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from math import inf
 from time import monotonic
 
-import orjson
 import structlog
 
 from gateway.adapters.threads import on_counting_thread
@@ -34,6 +33,20 @@ _log = structlog.get_logger(__name__)
 
 def stream(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
     """Serve an admitted request whose answer comes as events."""
+    opened = open_stream(gate, exchange, hold)
+    if isinstance(opened, Reply):
+        return opened
+    answer, headers = opened
+    return Reply(answer.status, headers, MeteredStream(gate, exchange, hold, answer))
+
+
+def open_stream(
+    gate: Gate, exchange: Exchange, hold: Hold
+) -> tuple[Answer, dict[str, str]] | Reply:
+    """The provider's stream and the headers to pass on; a Reply where it is an error.
+
+    Raises ApiError, with the hold resolved, where there is no stream.
+    """
     answer = forward(gate, exchange, hold)
     if not 200 <= answer.status < 300:
         return passed_error(gate, exchange, hold, answer)
@@ -44,7 +57,7 @@ def stream(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:
     headers["cache-control"] = "no-cache"
     # Proxies in front must not collect what is passed on as it arrives.
     headers["x-accel-buffering"] = "no"
-    return Reply(answer.status, headers, MeteredStream(gate, exchange, hold, answer))
+    return answer, headers
 
 
 class MeteredStream:
@@ -140,25 +153,25 @@ class MeteredStream:
         """The provider broke off: charge what it can have billed, and tell the client."""
         self._ended = True
         self._answer.abandon()
-        if self._settled:
+        if self._settled or self._meter.done:
             return b""
         _log.warning(
             "upstream.stream_broken", request_id=self._exchange.request_id, reason=str(error)
         )
         comment = self._settle()
-        message = (
+        error_fields = {
+            "message": self._broken_message(),
+            "type": "server_error",
+            "param": None,
+            "code": "upstream_stream_broken",
+        }
+        return comment + self._exchange.error_event(error_fields)
+
+    def _broken_message(self) -> str:
+        return (
             "The provider broke off this answer. What arrived is charged, with a margin for what"
             " it may have generated besides, and marked estimated."
         )
-        error_body = {
-            "error": {
-                "message": message,
-                "type": "server_error",
-                "param": None,
-                "code": "upstream_stream_broken",
-            }
-        }
-        return comment + sse.data_event(orjson.dumps(error_body))
 
     def close(self) -> None:
         """Settle what is not settled: the client has gone, or the server is done with us."""

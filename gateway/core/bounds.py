@@ -17,7 +17,7 @@ from gateway.core.errors import BadRequest, ModelUnpriced
 from gateway.core.money import divide_up
 from gateway.core.policy import Client
 from gateway.core.prices import STANDARD_TIER, Meter, Price, Unpriced, cost_of
-from gateway.core.request_fields import integer_of as _integer
+from gateway.core.request_fields import integer_of
 from gateway.core.tokens import PromptBound
 from gateway.core.usage import Usage
 
@@ -65,6 +65,8 @@ class Bound:
     tier_to_write: str | None = None
     web_search_calls: int = 0
     """Searches that the fixed part pays for; providers bill them without reporting them."""
+    tool_calls: int = 0
+    """Calls of the provider's tools that the fixed part pays for: what ``max_tool_calls`` says."""
 
     @property
     def worst_nano(self) -> int:
@@ -91,26 +93,26 @@ def bound_chat(
 ) -> Bound:
     """The bound of a chat completion. Raises BadRequest or ModelUnpriced where none exists."""
     refuse_unbounded(body)
-    tiers = _tiers(body, price, rules)
-    choices = _integer(body, "n", 1, CHOICES_MAX) or 1
+    tiers = tiers_of(body, price, rules)
+    choices = integer_of(body, "n", 1, CHOICES_MAX) or 1
     searches = 1 if _searches_web(body) else 0
     tokens = prompt.tokens
     if prompt.hidden or searches:
         tokens = max(
             tokens,
-            _context_window(
+            context_window_of(
                 price, facts, prompt.hidden or ("web search results",), body.get("model")
             ),
         )
     try:
-        fixed = _prompt_nano(price, tiers, tokens, prompt)
-        output = max(_output_nano(price, tier, tokens, _forms(body)) for tier in tiers)
+        fixed = prompt_nano(price, tiers, tokens, prompt)
+        output = max(output_nano(price, tier, tokens, _forms(body)) for tier in tiers)
         fixed += prompt.predicted_tokens * choices * output
         if searches:
             rates = [price.rate(tier, Meter.WEB_SEARCH_CALLS) for tier in tiers]
             fixed += max(divide_up(r.highest_up_to(tokens) * choices, r.per) for r in rates)
     except Unpriced as error:
-        raise _unpriced(price, str(error)) from error
+        raise unpriced(price, str(error)) from error
     wanted, floor, field = _output_tokens(body, price, facts, prompt.tokens, client, rules)
     bound = Bound(
         input_tokens=tokens,
@@ -121,10 +123,10 @@ def bound_chat(
         floor_output_tokens=floor,
         limit_field=field,
         tier=tiers[0],
-        tier_to_write=_tier_to_write(body, price, tiers[0], rules),
+        tier_to_write=tier_to_write_for(body, price, tiers[0], rules),
         web_search_calls=searches * choices,
     )
-    return _checked(bound)
+    return checked(bound)
 
 
 def bound_embedding(price: Price, counts: Sequence[int], facts: ModelFacts) -> Bound:
@@ -135,9 +137,9 @@ def bound_embedding(price: Price, counts: Sequence[int], facts: ModelFacts) -> B
     try:
         rate = price.rate(STANDARD_TIER, Meter.INPUT)
     except Unpriced as error:
-        raise _unpriced(price, str(error)) from error
+        raise unpriced(price, str(error)) from error
     nano = divide_up(tokens * rate.highest_up_to(tokens), rate.per)
-    return _checked(Bound(input_tokens=tokens, fixed_nano=nano))
+    return checked(Bound(input_tokens=tokens, fixed_nano=nano))
 
 
 def bound_of_usage(price: Price, *most: Usage, tier: str = STANDARD_TIER) -> Bound:
@@ -149,9 +151,9 @@ def bound_of_usage(price: Price, *most: Usage, tier: str = STANDARD_TIER) -> Bou
     try:
         nano = max(cost_of(price, usage, tier).nano for usage in most)
     except Unpriced as error:
-        raise _unpriced(price, str(error)) from error
+        raise unpriced(price, str(error)) from error
     tokens = max(usage.input_tokens for usage in most)
-    return _checked(Bound(input_tokens=tokens, fixed_nano=nano, tier=tier))
+    return checked(Bound(input_tokens=tokens, fixed_nano=nano, tier=tier))
 
 
 FREE = Bound(input_tokens=0, fixed_nano=0)
@@ -176,7 +178,8 @@ def rewritten_chat(body: Mapping[str, Any], bound: Bound, granted: int) -> dict[
     return forwarded
 
 
-def _checked(bound: Bound) -> Bound:
+def checked(bound: Bound) -> Bound:
+    """``bound`` where it can be held. Raises BadRequest."""
     if bound.worst_nano > BOUND_NANO_MAX:
         raise BadRequest(
             "This request could cost more than Faregate can hold for one request"
@@ -185,7 +188,8 @@ def _checked(bound: Bound) -> Bound:
     return bound
 
 
-def _unpriced(price: Price, why: str) -> ModelUnpriced:
+def unpriced(price: Price, why: str) -> ModelUnpriced:
+    """The error of a rate that ``price`` lacks."""
     return ModelUnpriced(
         f"{why[0].upper()}{why[1:]}, so the cost of this request cannot be bounded."
         f" A platform engineer can add one: faregate price set {price.model} --help.",
@@ -193,7 +197,7 @@ def _unpriced(price: Price, why: str) -> ModelUnpriced:
     )
 
 
-def _tiers(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[str, ...]:
+def tiers_of(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[str, ...]:
     """Every tier the answer may be billed at; the provider may fall back to standard."""
     asked = body.get("service_tier")
     if asked is not None and asked not in _TIERS_ASKABLE:
@@ -214,7 +218,7 @@ def _tiers(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[st
     return tuple(dict.fromkeys((named, STANDARD_TIER)))
 
 
-def _tier_to_write(
+def tier_to_write_for(
     body: Mapping[str, Any], price: Price, tier: str, rules: BoundRules
 ) -> str | None:
     """The tier that is held for, where the provider could choose a dearer one by itself."""
@@ -224,13 +228,17 @@ def _tier_to_write(
     return tier if others or rules.auto_service_tier != STANDARD_TIER else None
 
 
-def _context_window(
-    price: Price, facts: ModelFacts, hidden: Iterable[str], asked: str | None = None
+def context_window_of(
+    price: Price,
+    facts: ModelFacts,
+    hidden: Iterable[str],
+    asked: str | None = None,
+    param: str = "messages",
 ) -> int:
-    """Tokens that a prompt can have at most. ``asked`` is the name in the request, for which a
-    price can be set although the row in force has another. Raises BadRequest."""
-    known = [window for window in (price.context_window, facts.context_window) if window]
-    window = max(known, default=None)
+    """Tokens that a prompt with ``hidden`` parts can have at most. ``asked`` is the name in the
+    request, for which a price can be set although the row in force has another. Raises
+    BadRequest, about ``param``, where it is not known."""
+    window = max(_windows(price, facts), default=None)
     if window is None:
         model = asked or price.model
         raise BadRequest(
@@ -238,7 +246,7 @@ def _context_window(
             f" the context window of {model} is not known, so its cost cannot be bounded."
             " A platform engineer can set it:"
             f" faregate price set {model} --context-window N.",
-            param="messages",
+            param=param,
         )
     return window
 
@@ -261,7 +269,7 @@ def _forms(body: Mapping[str, Any]) -> tuple[Meter, ...]:
     return tuple(forms)
 
 
-def _prompt_nano(price: Price, tiers: Iterable[str], tokens: int, prompt: PromptBound) -> int:
+def prompt_nano(price: Price, tiers: Iterable[str], tokens: int, prompt: PromptBound) -> int:
     """The prompt at the dearest rate that any part of it can be billed at."""
     worst = 0
     audio, image = prompt.audio_tokens, prompt.image_tokens
@@ -284,7 +292,7 @@ def _prompt_nano(price: Price, tiers: Iterable[str], tokens: int, prompt: Prompt
     return worst
 
 
-def _output_nano(price: Price, tier: str, tokens: int, forms: Iterable[Meter]) -> int:
+def output_nano(price: Price, tier: str, tokens: int, forms: Iterable[Meter]) -> int:
     """Nano-dollars per output token, rounded up. Reasoning is billed as output."""
     rates = [price.rate(tier, meter) for meter in forms]
     return max(divide_up(rate.highest_up_to(tokens), rate.per) for rate in rates)
@@ -299,31 +307,57 @@ def _output_tokens(
     rules: BoundRules,
 ) -> tuple[int, int, str]:
     """Wanted output tokens, the floor, and the field that carries the grant."""
-    new = _integer(body, "max_completion_tokens", 1, OUTPUT_TOKENS_MAX)
-    old = _integer(body, "max_tokens", 1, OUTPUT_TOKENS_MAX)
+    new = integer_of(body, "max_completion_tokens", 1, OUTPUT_TOKENS_MAX)
+    old = integer_of(body, "max_tokens", 1, OUTPUT_TOKENS_MAX)
     if new is not None and old is not None:
         raise BadRequest(
             "Set max_completion_tokens or max_tokens, not both.", param="max_completion_tokens"
         )
-    floor = client.output_floor_tokens or rules.output_floor_tokens
     asked = new if new is not None else old
-    field = rules.output_limit_field
+    field = "max_tokens" if old is not None else rules.output_limit_field
+    wanted, floor = wanted_output(
+        asked, price, facts, prompt_tokens, client, rules, "max_completion_tokens"
+    )
+    return wanted, floor, field
+
+
+def wanted_output(
+    asked: int | None,
+    price: Price,
+    facts: ModelFacts,
+    prompt_tokens: int,
+    client: Client,
+    rules: BoundRules,
+    param: str,
+) -> tuple[int, int]:
+    """Wanted output tokens and the floor. ``param`` is the field that ``asked`` comes from.
+
+    Raises BadRequest where the client asked for no maximum and the model's is not known.
+    """
+    floor = client.output_floor_tokens or rules.output_floor_tokens
     if asked is not None:
-        if old is not None:
-            field = "max_tokens"
-        return asked, min(floor, asked) if client.clamp_output else asked, field
-    known = [window for window in (price.context_window, facts.context_window) if window]
-    window = min(known, default=None)
-    most = price.output_tokens_max or facts.output_tokens_max or window
+        return asked, min(floor, asked) if client.clamp_output else asked
+    window = min(_windows(price, facts), default=None)
+    most = output_tokens_max(price, facts)
     wanted = min((n for n in (client.default_output_tokens, most) if n), default=None)
     if wanted is None:
         raise BadRequest(
-            f"Set max_completion_tokens: the most that {price.model} can answer is not known, so"
-            " without it the cost of this request cannot be bounded.",
-            param="max_completion_tokens",
+            f"Set {param}: the most that {price.model} can answer is not known, so without it the"
+            " cost of this request cannot be bounded.",
+            param=param,
         )
     if window is not None:
         # Older models refuse a maximum that does not fit beside the prompt. Not below the
         # floor: the prompt is counted from above, and the provider knows whether it fits.
         wanted = min(wanted, max(window - prompt_tokens, floor))
-    return wanted, min(floor, wanted), field
+    return wanted, min(floor, wanted)
+
+
+def output_tokens_max(price: Price, facts: ModelFacts) -> int | None:
+    """The most that a model can answer; None where it is not known."""
+    window = min(_windows(price, facts), default=None)
+    return price.output_tokens_max or facts.output_tokens_max or window
+
+
+def _windows(price: Price, facts: ModelFacts) -> list[int]:
+    return [window for window in (price.context_window, facts.context_window) if window]

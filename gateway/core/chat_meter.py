@@ -142,7 +142,10 @@ def _generated(chunk: object) -> Iterator[tuple[tuple[int, str], str]]:
     """Every generated text of a chunk, keyed by choice and place."""
     choices = chunk.get("choices") if isinstance(chunk, dict) else None
     for choice in choices if isinstance(choices, list) else []:
-        delta = choice.get("delta") if isinstance(choice, dict) else None
+        if not isinstance(choice, dict):
+            continue
+        # A legacy completion has its text in place of a delta.
+        delta = choice.get("delta", {"text": choice.get("text")})
         if not isinstance(delta, dict):
             continue
         index = choice.get("index")

@@ -134,7 +134,8 @@ class RequestTimeout(ApiError):
 
 
 class Conflict(ApiError):
-    """The request's Idempotency-Key stands for another request, or for one without an answer."""
+    """The request's Idempotency-Key stands for another request, or for one without an answer; or
+    what the request is about is not in a state for it."""
 
     status = 409
     type = "invalid_request_error"

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     MODEL = "model"
     """A fine-tuned model or a checkpoint of one."""
     RESPONSE = "response"
+    RESPONSE_ITEM = "response.item"
+    """An output item of a response, which later requests may refer to by its id."""
     COMPLETION = "chat.completion"
 
 

@@ -161,6 +161,12 @@ class Price:
                 f" (priced: {', '.join(sorted(self.tiers))})"
             ) from None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is billed for this model, whatever is used of it."""
+        rates = (rate for tier in self.tiers.values() for rate in tier.values())
+        return all(not rate.nano and not any(nano for _, nano in rate.steps) for rate in rates)
+
     def rate(self, tier: str, meter: Meter) -> Rate:
         """The rate of one meter, or of the meter it falls back to. Raises Unpriced."""
         rate = self.rate_or_none(tier, meter)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from gateway.web import probes
-from gateway.web.openai import chat, embeddings, images, models, speech, transcriptions
+from gateway.web.openai import (
+    chat,
+    completions,
+    embeddings,
+    images,
+    models,
+    moderations,
+    responses,
+    speech,
+    stored_completions,
+    stored_responses,
+    transcriptions,
+)
 
 BLUEPRINTS = (
     chat.blueprint,
+    completions.blueprint,
     embeddings.blueprint,
     images.blueprint,
-    speech.blueprint,
-    transcriptions.blueprint,
     models.blueprint,
+    moderations.blueprint,
+    responses.blueprint,
+    speech.blueprint,
+    stored_completions.blueprint,
+    stored_responses.blueprint,
+    transcriptions.blueprint,
     probes.blueprint,
 )

@@ -6,5 +6,8 @@ from collections.abc import Mapping
 
 from gateway.core.objects import Kind
 from gateway.core.progress import Follow
+from gateway.core.response_progress import follow_response
 
-FOLLOWED: Mapping[Kind, Follow] = {}
+FOLLOWED: Mapping[Kind, Follow] = {
+    Kind.RESPONSE: follow_response,
+}

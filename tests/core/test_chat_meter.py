@@ -252,6 +252,14 @@ def test_what_cannot_be_counted_is_said_so() -> None:
     assert sum(map(len, meter.kept)) == kept
 
 
+def test_texts_of_legacy_completions_are_counted() -> None:
+    meter = ChatStreamMeter(False, choices=2)
+    for index, text in ((0, "one two"), (1, "three"), (0, " four")):
+        meter.take(event({"choices": [{"index": index, "text": text, "finish_reason": None}]}))
+    # Three words and one, eight tokens a text.
+    assert meter.output_tokens_counted(words) == 3 + 1 + 2 * 8 + 2 * OUTPUT_AHEAD_TOKENS
+
+
 @pytest.mark.parametrize(
     "payload",
     [

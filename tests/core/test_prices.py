@@ -294,3 +294,17 @@ def test_overlap_is_an_upper_bound_of_every_possible_split(
     )
     assert cost_of(price, usage, "default").nano >= exact
     assert sum(count for _, count in meter_counts(usage)) == usage.input_tokens
+
+
+@pytest.mark.parametrize(
+    ("price", "free"),
+    [
+        (price_of({Meter.INPUT: usd_per_million(0)}), True),
+        (price_of({Meter.INPUT: usd_per_million(0)}, {"flex": {}}), True),
+        (price_of({Meter.INPUT: usd_per_million(0), Meter.OUTPUT: usd_per_million(1)}), False),
+        (price_of({Meter.INPUT: usd_per_million(0)}, {"flex": ALL_RATES}), False),
+        (price_of({Meter.INPUT: usd_per_million(0, (100, 5))}), False),
+    ],
+)
+def test_what_is_free_in_every_tier_and_step_is_free(price: Price, free: bool) -> None:
+    assert price.is_free is free

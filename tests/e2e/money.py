@@ -27,6 +27,8 @@ PUBLISHED = {
     "gpt-3.5-turbo-0125": Rates(500_000, 500_000, 1_500_000),
     "gpt-4o-mini-2024-07-18": Rates(150_000, 75_000, 600_000),
     "gpt-4o-2024-08-06": Rates(2_500_000, 1_250_000, 10_000_000),
+    "gpt-3.5-turbo-instruct": Rates(1_500_000, 1_500_000, 2_000_000),
+    "davinci-002": Rates(2_000_000, 2_000_000, 2_000_000),
     "o4-mini-2025-04-16": Rates(1_100_000, 275_000, 4_400_000),
     "text-embedding-3-small": Rates(20_000, 20_000, 0),
     "text-embedding-3-large": Rates(130_000, 130_000, 0),
@@ -56,10 +58,14 @@ PUBLISHED_UNITS = {
 """Nano-dollars per picture, per character ($15 per million is 15,000), per millisecond ($0.006 a
 minute is 100), by model and variant."""
 
+SEARCH_NANO = 10_000_000
+"""A web search: $10 per thousand."""
+
 
 def cost_nano(charge: Charge) -> int:
     """The cost of one charge in nano-dollars, rounded up once."""
-    if charge.units:
+    searches = charge.units.get("web_search_calls", 0)
+    if charge.units and not searches:
         (count,) = charge.units.values()
         return count * PUBLISHED_UNITS[charge.model, charge.variant]
     rates = PUBLISHED[charge.model]
@@ -75,7 +81,7 @@ def cost_nano(charge: Charge) -> int:
         + sound * rates.audio
         + charge.completion_tokens * rates.completion
     )
-    return -(-thousandths // 1000)
+    return -(-thousandths // 1000) + searches * SEARCH_NANO
 
 
 def usd(nano: int) -> str:

@@ -196,7 +196,7 @@ def test_a_path_with_a_query_is_the_same_path(rig: Rig, tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/v1/chat/completions", 405),
+        ("DELETE", "/v1/chat/completions", 405),
         ("PUT", "/v1/chat/completions", 405),
         ("DELETE", "/v1/models", 405),
         ("POST", "/v1/models/gpt-4o", 405),

@@ -17,6 +17,7 @@ from openai import AsyncOpenAI, OpenAI
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
 MODEL = "gpt-4o-mini"
 
 
@@ -24,6 +25,11 @@ def question(text: str | None = None, **rest: Any) -> dict[str, Any]:
     """The body of a chat request; without a text, one that no other request had."""
     content = text if text is not None else f"What do budgets limit? {uuid4().hex}"
     return {"model": MODEL, "messages": [{"role": "user", "content": content}], **rest}
+
+
+def prompted(text: str | None = None, /, **rest: Any) -> dict[str, Any]:
+    """The body of a request for a response; without a text, one that no other request had."""
+    return {"model": MODEL, "input": text or f"What do budgets limit? {uuid4().hex}", **rest}
 
 
 def sim(**directives: object) -> dict[str, str]:
@@ -160,8 +166,16 @@ class Caller:
         self, text: str | None = None, *, directed: Mapping[str, object] | None = None, **rest: Any
     ) -> EventStream:
         """A streamed chat completion, as far as its headers."""
-        body = json.dumps(question(text, stream=True, **rest)).encode()
-        return EventStream(self._send("POST", CHAT, body, sim(**(directed or {}))))
+        return self.streamed(question(text, **rest), CHAT, **(directed or {}))
+
+    def streamed(self, body: Mapping[str, Any], path: str, **directives: object) -> EventStream:
+        """A streamed answer to a JSON body, as far as its headers."""
+        raw = json.dumps({**body, "stream": True}).encode()
+        return EventStream(self._send("POST", path, raw, sim(**directives)))
+
+    def events_of(self, path: str) -> EventStream:
+        """The answer to a GET, event by event."""
+        return EventStream(self._send("GET", path, None, {}))
 
     def get(self, path: str) -> Reply:
         return self.request("GET", path)
@@ -191,8 +205,9 @@ def data_of(stream: bytes) -> list[Any]:
     """The JSON of each data event in ``stream``, without the end mark."""
     found = []
     for event in stream.replace(b"\r\n", b"\n").split(b"\n\n"):
-        if event.startswith(b"data: ") and event != b"data: [DONE]":
-            found.append(json.loads(event[6:]))
+        data = b"\n".join(line[6:] for line in event.split(b"\n") if line.startswith(b"data: "))
+        if data and data != b"[DONE]":
+            found.append(json.loads(data))
     return found
 
 

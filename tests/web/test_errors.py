@@ -26,7 +26,7 @@ def test_every_error_is_counted_once_by_its_code(make_app: Callable[[], Flask]) 
     assert refusals(caller) == {}
     for path in ("/v1/none", "/v1/none/at/all", "/v1//models"):
         assert caller.get(path).status_code == 404
-    assert caller.get("/v1/chat/completions").status_code == 405
+    assert caller.put("/v1/chat/completions").status_code == 405
     assert caller.get("/v1/models").status_code == 401
     assert refusals(caller) == {
         "unknown_endpoint": 3,
