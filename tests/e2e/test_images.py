@@ -393,21 +393,3 @@ def test_without_a_key(rig: Rig) -> None:
     reply = rig.provider.caller()
     nobody = type(reply)(rig.port, "fg-wrong")
     assert nobody.request("POST", EDITS, body, form_headers()).status == 401
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("service_tier", "priority"), ("frobnicate", 1), ("n_predict", 9)]
-)
-def test_fields_of_no_known_cost_are_refused(tenant: Tenant, field: str, value: object) -> None:
-    body = {"model": "dall-e-2", "prompt": "a hill", field: value}
-    reply = tenant.caller.post(body, "/v1/images/generations")
-    assert reply.status == 400
-    assert reply.error["param"] == field
-    form = send_form(
-        tenant.caller,
-        "/v1/audio/transcriptions",
-        {"model": "whisper-1", field: str(value)},
-        [("file", "a.wav", "audio/wav", b"RIFF")],
-    )
-    assert form.status == 400
-    assert form.error["param"] == field
