@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from gateway.core.errors import NotFound
+from gateway.core.errors import ModelNotFound, NotFound
 from gateway.core.policy import Client, Sharing
 
 ID_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9_.:-]{1,128}")
 """What an id may look like before it becomes part of a path to the provider."""
+
+METADATA = "metadata"
 
 
 class Kind(StrEnum):
@@ -93,6 +95,11 @@ class Found:
 
 def not_found(kind: Kind, object_id: str, param: str | None = None) -> NotFound:
     """The answer for an object that is unknown, deleted or another's; the three look alike."""
+    if kind is Kind.MODEL:
+        return ModelNotFound(
+            f"The model {object_id[:128]!r} does not exist or you do not have access to it.",
+            param=param or "model",
+        )
     what = kind.value.replace(".", " ").replace("_", " ")
     return NotFound(f"No such {what}: {object_id[:128]!r}.", param=param, code="not_found")
 
@@ -114,4 +121,19 @@ class PageWish:
     before: str | None = None
     ascending: bool = False
     filters: Mapping[str, str] = field(default_factory=dict)
-    """Fields of ``data`` that must have these values (``purpose`` of files)."""
+    """Fields of ``data`` that must have these values: ``purpose`` of files, ``metadata[k]`` of
+    jobs. ``metadata`` that is ``null`` means without any."""
+
+    def wants(self, one: OwnedObject) -> bool:
+        """Whether ``one`` passes the filters."""
+        data = one.data or {}
+        return all(_has(data, name, value) for name, value in self.filters.items())
+
+
+def _has(data: Mapping[str, Any], name: str, value: str) -> bool:
+    if name == METADATA:
+        return value == "null" and not data.get(METADATA)
+    if name.startswith(f"{METADATA}["):
+        pairs = data.get(METADATA)
+        return isinstance(pairs, dict) and pairs.get(name[len(METADATA) + 1 : -1]) == value
+    return bool(data.get(name) == value)

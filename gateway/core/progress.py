@@ -12,15 +12,19 @@ from gateway.core.outcomes import Outcome
 from gateway.core.prices import Price
 
 
+class Gone(LookupError):
+    """The provider does not have what was asked for: it was deleted, or has expired."""
+
+
 class Asking(Protocol):
     """Reads from the provider. Raises the SDK's errors."""
 
     def json(self, path: str) -> Mapping[str, Any]:
-        """The object at ``path`` below the base URL."""
+        """The object at ``path`` below the base URL. Raises Gone."""
         ...
 
     def lines(self, path: str) -> Iterator[bytes]:
-        """The lines of the content at ``path``."""
+        """The lines of the content at ``path``. Raises Gone."""
         ...
 
 

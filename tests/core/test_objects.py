@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from gateway.core.objects import ID_PATTERN, Kind, OwnedObject, not_found
+from gateway.core.objects import ID_PATTERN, Kind, OwnedObject, PageWish, not_found
 from gateway.core.policy import Client, Sharing
 
 FILE = OwnedObject(Kind.FILE, "file-1", team_id=1, client_id=10, key_id=1, created_at=0)
@@ -43,3 +44,29 @@ def test_the_answer_for_what_is_not_there_says_what_was_asked() -> None:
     error = not_found(Kind.FINE_TUNING_JOB, "x" * 500, "training_file")
     assert (error.status, error.code, error.param) == (404, "not_found", "training_file")
     assert error.message == f"No such fine tuning job: '{'x' * 128}'."
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        ({}, ["a", "b", "c"]),
+        ({"purpose": "batch"}, ["a"]),
+        ({"purpose": "vision"}, []),
+        ({"metadata[k]": "1"}, ["b"]),
+        ({"metadata[k]": "2"}, []),
+        ({"metadata[none]": ""}, []),
+        ({"metadata": "null"}, ["a", "c"]),
+        ({"metadata": "1"}, []),
+    ],
+)
+def test_lists_are_filtered_by_what_is_described(
+    filters: dict[str, str], wanted: list[str]
+) -> None:
+    described: dict[str, dict[str, Any] | None] = {
+        "a": {"purpose": "batch", "metadata": {}},
+        "b": {"metadata": {"k": "1"}},
+        "c": None,
+    }
+    wish = PageWish(filters=filters)
+    objects = [OwnedObject(Kind.FILE, n, 7, 1, 3, 1, data=d) for n, d in described.items()]
+    assert [one.id for one in objects if wish.wants(one)] == wanted
