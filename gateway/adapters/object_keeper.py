@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import NoReturn
 
 import gevent
@@ -18,6 +19,8 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.objects import ID_PATTERN, Kind, OwnedObject, Page, PageWish, not_found
 from gateway.core.policy import Client
 
+RECENT_SECONDS = 5.0
+RECENT_MAX = 1000
 _RETRY_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)
@@ -29,12 +32,15 @@ class ObjectKeeper:
     def __init__(self, engine: Engine, budgets: RedisBudgets) -> None:
         self._store = OwnedObjects(engine, budgets, on_sql_thread)
         self._unnoted: dict[str, OwnedObject] = {}
+        self._recent: dict[str, tuple[OwnedObject, float]] = {}
 
     def note(self, objects: Sequence[OwnedObject]) -> None:
         """Note the owners of ``objects``. Where Redis is away they are kept here until it is
         back: the provider has made them, and the client gets its answer all the same."""
         if not objects:
             return
+        for one in objects:
+            self._recent.pop(one.id, None)
         try:
             self._store.note(objects)
         except StoreDown as error:
@@ -75,6 +81,18 @@ class ObjectKeeper:
         found = self._unnoted.get(f"{kind.value}/{object_id}") or self._look_up(kind, object_id)
         if found is None or not found.visible_to(client):
             raise not_found(kind, object_id, param)
+        return found
+
+    def find_model(self, client: Client, name: str) -> OwnedObject:
+        """As ``find`` for a fine-tuned model, which one chat after the other asks for: what was
+        found serves for RECENT_SECONDS. Raises NotFound, StoreUnavailable."""
+        found, until = self._recent.get(name, (None, 0.0))
+        if found is not None and monotonic() < until and found.visible_to(client):
+            return found
+        found = self.find(client, Kind.MODEL, name, "model")
+        if len(self._recent) >= RECENT_MAX:
+            self._recent.clear()
+        self._recent[name] = found, monotonic() + RECENT_SECONDS
         return found
 
     def _look_up(self, kind: Kind, object_id: str) -> OwnedObject | None:

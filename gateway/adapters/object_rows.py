@@ -75,7 +75,7 @@ def page_of_objects(engine: Engine, client: Client, kind: Kind, wish: PageWish) 
     ascending = wish.ascending != backwards
     found: list[OwnedObject] = []
     for one in _matching(engine, client, kind, at, ascending):
-        if all((one.data or {}).get(name) == value for name, value in wish.filters.items()):
+        if wish.wants(one):
             found.append(one)
             if len(found) > wish.limit:
                 break

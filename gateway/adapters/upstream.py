@@ -282,6 +282,16 @@ class Upstream:
         except openai.OpenAIError as error:
             raise UpstreamError(_said(error)) from error
 
+    def described(self, path: str) -> Mapping[str, Any] | None:
+        """The object at ``path``, by the SDK; None where there is none. Raises UpstreamError."""
+        try:
+            found = self.sdk.get(path, cast_to=object)
+        except openai.NotFoundError:
+            return None
+        except openai.OpenAIError as error:
+            raise UpstreamError(_said(error)) from error
+        return found if isinstance(found, dict) else None
+
 
 def _framing(body: bytes | Payload | None) -> str:
     """The header lines that say what body follows."""

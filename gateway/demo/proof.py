@@ -30,6 +30,7 @@ def simulated_charges(truth_log: Path) -> list[Charge]:
                 reasoning_tokens=row.reasoning_tokens,
                 accepted_prediction_tokens=row.accepted_prediction_tokens,
                 rejected_prediction_tokens=row.rejected_prediction_tokens,
+                trained_tokens=row.units.get("trained_tokens", 0),
             ),
             row.service_tier,
         )

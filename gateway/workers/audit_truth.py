@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from gateway.adapters.price_rows import stored_prices
 from gateway.core.events import UsageEvent
-from gateway.core.prices import cost_of
+from gateway.core.prices import CostLine, cost_of, sum_lines
 from gateway.core.usage import Certainty
 from gateway.workers.audit_report import Charge, Check
 
@@ -42,7 +42,7 @@ def compare_with_truth(
         if kind == "correction" or request_id not in certain:
             certain[request_id] = certainty
     prices = {price.id: price for price in stored_prices(connection)}
-    charged: dict[str, int] = defaultdict(int)
+    lines: dict[str, list[CostLine]] = defaultdict(list)
     differences = []
     for charge in truth:
         price = prices.get(price_of.get(charge.request_id, -1))
@@ -52,9 +52,10 @@ def compare_with_truth(
             )
             continue
         tier = charge.service_tier if charge.service_tier in price.tiers else "default"
-        charged[charge.request_id] += cost_of(price, charge.usage, tier).nano
+        # A batch has many charges, which are one bill: rounded up once.
+        lines[charge.request_id] += cost_of(price, charge.usage, tier).lines
     for request_id, nano in cost.items():
-        true = charged.get(request_id, 0)
+        true = sum_lines(lines[request_id]) if lines.get(request_id) else 0
         exact = certain[request_id] == Certainty.EXACT
         if (exact and nano != true) or (not exact and nano < true):
             differences.append(

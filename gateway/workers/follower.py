@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -29,11 +30,13 @@ from gateway.core.long_work import LEASE_SECONDS, Work, work_from
 from gateway.core.objects import Kind, OwnedObject
 from gateway.core.outcomes import Outcome
 from gateway.core.prices import Price
-from gateway.core.progress import Follow, Progress
+from gateway.core.progress import Follow, Gone, Progress
 from gateway.core.usage import Certainty
 
 MOVE_SECONDS = 0.5
 """How often owners that wait in Redis are moved to SQL."""
+
+_READ_BYTES = 256 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -45,19 +48,23 @@ class AskingProvider:
         self._client = client
 
     def json(self, path: str) -> Mapping[str, Any]:
-        """The object at ``path`` below the base URL. Raises the SDK's errors."""
-        found = self._client.get(path, cast_to=object)
+        """The object at ``path`` below the base URL. Raises Gone and the SDK's errors."""
+        with _telling_what_is_gone():
+            found = self._client.get(path, cast_to=object)
         return found if isinstance(found, dict) else {}
 
     def lines(self, path: str) -> Iterator[bytes]:
-        """The lines of the content at ``path``. Raises the SDK's and httpx's errors.
+        """The lines of the content at ``path``. Raises Gone, and the SDK's and httpx's errors.
 
         A line ends with a line feed and nothing else: text inside JSON may have other breaks.
         """
         file_id = path.removeprefix("/files/").removesuffix("/content")
-        with self._client.files.with_streaming_response.content(file_id) as answer:
+        with (
+            _telling_what_is_gone(),
+            self._client.files.with_streaming_response.content(file_id) as answer,
+        ):
             rest = bytearray()
-            for data in answer.iter_bytes():
+            for data in answer.iter_bytes(_READ_BYTES):
                 *lines, last = data.split(b"\n")
                 for line in lines:
                     yield bytes(rest) + line
@@ -65,6 +72,18 @@ class AskingProvider:
                 rest += last
             if rest:
                 yield bytes(rest)
+
+
+@contextmanager
+def _telling_what_is_gone() -> Iterator[None]:
+    """Raises Gone for what the provider does not have."""
+    try:
+        yield
+    except openai.NotFoundError as error:
+        if error.type is None:
+            # Not in the provider's words: something before it does not find the provider.
+            raise
+        raise Gone from error
 
 
 class Follower:
@@ -130,10 +149,7 @@ class Follower:
         self._budgets.hand_over(work.hold.request_id, work.hold.client_id, LEASE_SECONDS)
         try:
             progress = follow(self._asking, one, work, self._price)
-        except openai.NotFoundError as error:
-            if error.type is None:
-                # Not in the provider's words: something before it does not find the provider.
-                raise
+        except Gone:
             # The provider does not know it any more, so nobody will say what it cost.
             progress = Progress(outcome=_nobody_knows(work))
         self._keep(one, progress)
