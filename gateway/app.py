@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from gateway.adapters.database import open_engine
 from gateway.adapters.database_probe import DatabaseProbe
+from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
@@ -70,7 +71,8 @@ def build_services(settings: Settings) -> Services:
         metrics=metrics,
     )
     answers = FirstAnswers(budgets, settings.idempotency_seconds, settings.idempotency_bytes_max)
-    return Services(gate, budgets, ModelList(upstream), answers, DatabaseProbe(engine))
+    contents = FileContents(upstream)
+    return Services(gate, budgets, ModelList(upstream), answers, contents, DatabaseProbe(engine))
 
 
 def create_app(settings: Settings | None = None) -> Flask:

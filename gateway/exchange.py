@@ -153,15 +153,19 @@ class Reply:
 
 
 def owned_by(exchange: Exchange, found: Iterable[Found]) -> list[OwnedObject]:
-    """``found`` with the client of ``exchange`` as their owner."""
+    """``found`` with an owner: that of the object which the request is about, else its client.
+
+    A team mate who asks about a batch is told of its files, and they stay with the batch.
+    """
+    about = exchange.target
     client = exchange.client
     return [
         OwnedObject(
             kind=one.kind,
             id=one.id,
-            team_id=client.team_id,
-            client_id=client.id,
-            key_id=exchange.key.id,
+            team_id=about.team_id if about else client.team_id,
+            client_id=about.client_id if about else client.id,
+            key_id=about.key_id if about else exchange.key.id,
             created_at=one.created_at,
             model=one.model,
             data=one.data,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from gateway.adapters.database_probe import DatabaseProbe
+from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.redis_budgets import RedisBudgets
@@ -23,6 +24,7 @@ class Services:
     budgets: RedisBudgets
     models: ModelList
     answers: FirstAnswers
+    contents: FileContents
     database: DatabaseProbe
 
 

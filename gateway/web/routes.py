@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from gateway.web import probes
 from gateway.web.openai import (
+    batches,
     chat,
     completions,
     embeddings,
+    files,
+    fine_tuning,
     images,
     models,
     moderations,
@@ -15,12 +18,16 @@ from gateway.web.openai import (
     stored_completions,
     stored_responses,
     transcriptions,
+    uploads,
 )
 
 BLUEPRINTS = (
+    batches.blueprint,
     chat.blueprint,
     completions.blueprint,
     embeddings.blueprint,
+    files.blueprint,
+    fine_tuning.blueprint,
     images.blueprint,
     models.blueprint,
     moderations.blueprint,
@@ -29,5 +36,6 @@ BLUEPRINTS = (
     stored_completions.blueprint,
     stored_responses.blueprint,
     transcriptions.blueprint,
+    uploads.blueprint,
     probes.blueprint,
 )

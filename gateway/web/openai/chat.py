@@ -14,6 +14,7 @@ from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
 from gateway.core.chat_fields import KNOWN
 from gateway.core.chat_meter import ChatStreamMeter, completions_of
+from gateway.core.named_objects import file_ids_in
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_chat_prompt
 from gateway.exchange import Exchange, owns_nothing
@@ -22,6 +23,7 @@ from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.openai.checks import bound_rules, check_fields, check_stream_fields
 from gateway.web.openai.model_access import priced_model
+from gateway.web.openai.objects import check_files
 from gateway.web.serving import serve, whole_or_streamed
 
 blueprint = Blueprint("chat", __name__)
@@ -40,6 +42,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     body, size = json_object(settings)
     check_fields(body, KNOWN, settings)
     check_stream_fields(body)
+    check_files(at, client, file_ids_in(body))
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)
     count = tokenizer.counter(facts)

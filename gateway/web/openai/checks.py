@@ -50,3 +50,13 @@ def bound_rules(settings: Settings) -> BoundRules:
     return BoundRules(
         settings.output_floor_tokens, settings.auto_service_tier, settings.output_limit_field
     )
+
+
+FILE_PURPOSES = ("assistants", "batch", "evals", "fine-tune", "user_data", "vision")
+"""OpenAI API reference, "Upload file"."""
+
+
+def check_file_purpose(purpose: object) -> None:
+    """Raise BadRequest unless ``purpose`` is one that a client may give to a file."""
+    if purpose not in FILE_PURPOSES:
+        raise BadRequest(f"purpose must be one of {', '.join(FILE_PURPOSES)}.", param="purpose")

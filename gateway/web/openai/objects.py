@@ -7,29 +7,49 @@ from the id in that note.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlencode
 
 import orjson
-from flask import Response, request
+from flask import Response, g, request
 
 from gateway.core.bounds import FREE
 from gateway.core.errors import BadRequest
 from gateway.core.holds import Hold
 from gateway.core.objects import Kind, OwnedObject, PageWish
-from gateway.core.policy import Policy
-from gateway.exchange import Exchange, Gate, Reply
+from gateway.core.policy import Client, Policy
+from gateway.exchange import Exchange, Gate, Owns, Reply, owns_nothing
 from gateway.relay import admit, complete, free, parsed
 from gateway.web.auth import authenticate
 from gateway.web.current import Services
+from gateway.web.form_body import form
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.replies import response
 from gateway.web.serving import Serve, serve
 
 DESCRIBED = frozenset((Kind.FILE, Kind.BATCH, Kind.FINE_TUNING_JOB))
 """Kinds whose description is kept for lists: it is no prompt and no answer."""
+
+
+Checks = Callable[[Exchange], None]
+"""Raises ApiError where the request may not go on, such as for another's id in its body."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What one endpoint passes on about one object."""
+
+    kind: Kind
+    object_id: str
+    endpoint: str
+    suffix: str
+    method: str
+    query: tuple[str, ...]
+    with_form: bool
+    owns: Owns
+    check: Checks | None
 
 
 def on_object(
@@ -41,46 +61,52 @@ def on_object(
     suffix: str = "",
     method: str = "GET",
     query: Iterable[str] = (),
+    with_form: bool = False,
+    owns: Owns = owns_nothing,
+    check: Checks | None = None,
     how: Serve | None = None,
 ) -> Response:
     """Pass a request about one object of the client on: free, recorded, and only the owner's.
 
     ``suffix`` follows the id in the path to the provider; ``query`` are the arguments that may
-    go along. A body is passed on where ``method`` is POST and one came.
+    go along. A body is passed on where ``method`` is POST and one came, ``with_form`` as a
+    form. ``owns`` finds what the answer names; it belongs to the owner of the object.
     """
-    prepare = partial(_prepare, at, kind, object_id, endpoint, suffix, method, tuple(query))
-    return serve(at, prepare, how or described_anew)
+    asked = _Request(
+        kind, object_id, endpoint, suffix, method, tuple(query), with_form, owns, check
+    )
+    return serve(at, partial(_prepare, at, asked), how or described_anew)
 
 
-def _prepare(
-    at: Services,
-    kind: Kind,
-    object_id: str,
-    endpoint: str,
-    suffix: str,
-    method: str,
-    query: tuple[str, ...],
-    policy: Policy,
-) -> Exchange:
+def _prepare(at: Services, asked: _Request, policy: Policy) -> Exchange:
     client, key = authenticate(policy, at.budgets)
-    found = at.gate.objects.find(client, kind, object_id)
+    found = at.gate.objects.find(client, asked.kind, asked.object_id)
     body: Mapping[str, Any] = {}
-    if method == "POST" and request.content_length != 0 and request.mimetype:
+    if asked.method == "POST" and not asked.with_form and _has_body():
         body, _ = json_object(at.gate.settings)
-    return Exchange(
+    exchange = Exchange(
         policy=policy,
         client=client,
         key=key,
-        endpoint=endpoint,
+        endpoint=asked.endpoint,
         model=found.model,
         body=body,
         bound=FREE,
         price=None,
-        method=method,
-        path=f"/{endpoint}/{found.id}{suffix}{passed_query(query)}",
+        method=asked.method,
+        path=f"/{asked.endpoint}/{found.id}{asked.suffix}{passed_query(asked.query)}",
+        form=form(at.gate.settings) if asked.with_form else None,
+        owns=asked.owns,
         target=found,
         headers=forwarded_headers(at.gate.settings),
     )
+    if asked.check is not None:
+        asked.check(exchange)
+    return exchange
+
+
+def _has_body() -> bool:
+    return bool(request.content_length) or "Transfer-Encoding" in request.headers
 
 
 def passed_query(allowed: Iterable[str]) -> str:
@@ -166,5 +192,34 @@ def page_wish(limit_max: int, limit_default: int, filters: Iterable[str] = ()) -
         after=request.args.get("after") or None,
         before=request.args.get("before") or None,
         ascending=order == "asc",
-        filters={name: request.args[name] for name in filters if name in request.args},
+        filters=_filters(frozenset(filters)),
     )
+
+
+def _filters(allowed: frozenset[str]) -> dict[str, str]:
+    """The filters among the current request's arguments; ``metadata[k]`` is one of metadata."""
+    return {
+        name: value for name, value in request.args.items() if name.partition("[")[0] in allowed
+    }
+
+
+def check_files(at: Services, client: Client, named: Iterable[tuple[str, str]]) -> None:
+    """Raise NotFound unless every file of ``named`` (id and place) is one ``client`` may see."""
+    for file_id, place in named:
+        at.gate.objects.find(client, Kind.FILE, file_id, place)
+
+
+def content_of(
+    at: Services, client: Client, file_id: object, param: str, bytes_max: int
+) -> IO[bytes]:
+    """The content of a file of ``client`` that the request names, downloaded once per request.
+
+    Raises NotFound, BadRequest where it is larger than ``bytes_max``, and UpstreamUnreachable.
+    """
+    found = at.gate.objects.find(client, Kind.FILE, file_id, param)
+    if "contents" not in g:
+        g.contents = {}
+    contents: dict[str, IO[bytes]] = g.contents
+    if found.id not in contents:
+        contents[found.id] = at.contents.download(found.id, bytes_max, param)
+    return contents[found.id]
