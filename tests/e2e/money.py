@@ -5,6 +5,7 @@ Source: the provider's price pages; US dollars per million tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.simulator.truth import Charge
@@ -62,26 +63,53 @@ SEARCH_NANO = 10_000_000
 """A web search: $10 per thousand."""
 
 
-def cost_nano(charge: Charge) -> int:
-    """The cost of one charge in nano-dollars, rounded up once."""
+BATCH = {
+    "gpt-3.5-turbo-0125": Rates(250_000, 250_000, 750_000),
+    "gpt-4o-mini-2024-07-18": Rates(75_000, 75_000, 300_000),
+    "text-embedding-3-small": Rates(10_000, 10_000, 0),
+}
+"""The same in batches."""
+
+FINE_TUNED = {"gpt-4o-mini-2024-07-18": Rates(300_000, 150_000, 1_200_000)}
+"""The same of models trained from these."""
+
+TRAINING = {"gpt-4o-mini-2024-07-18": 3_000_000, "gpt-4.1-nano-2025-04-14": 1_500_000}
+"""Nano-dollars per thousand tokens trained on."""
+
+
+def billed_nano(charges: Sequence[Charge]) -> int:
+    """The cost of all charges of one batch or one job together, rounded up once."""
+    return -(-sum(_thousandths(charge) for charge in charges) // 1000)
+
+
+def _thousandths(charge: Charge) -> int:
+    base = charge.model.split(":")[1] if charge.model.startswith("ft:") else charge.model
+    if "trained_tokens" in charge.units:
+        return charge.units["trained_tokens"] * TRAINING[base]
     searches = charge.units.get("web_search_calls", 0)
     if charge.units and not searches:
         (count,) = charge.units.values()
-        return count * PUBLISHED_UNITS[charge.model, charge.variant]
-    rates = PUBLISHED[charge.model]
+        return count * PUBLISHED_UNITS[charge.model, charge.variant] * 1000
+    fine_tuned = FINE_TUNED if charge.model.startswith("ft:") else PUBLISHED
+    rates = BATCH[base] if charge.service_tier == "batch" else fine_tuned[base]
     pictures, sound = charge.image_tokens, charge.audio_prompt_tokens
     if not rates.image:
         pictures = 0
     if not rates.audio:
         sound = 0
-    thousandths = (
+    return (
         (charge.prompt_tokens - charge.cached_tokens - pictures - sound) * rates.prompt
         + charge.cached_tokens * rates.cached
         + pictures * rates.image
         + sound * rates.audio
         + charge.completion_tokens * rates.completion
+        + searches * SEARCH_NANO * 1000
     )
-    return -(-thousandths // 1000) + searches * SEARCH_NANO
+
+
+def cost_nano(charge: Charge) -> int:
+    """The cost of one charge in nano-dollars, rounded up once."""
+    return billed_nano([charge])
 
 
 def usd(nano: int) -> str:

@@ -29,6 +29,7 @@ from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.tables import budget_windows, hourly_usage, usage_records
 from gateway.core.budgets import Enforcement, WindowKind
+from gateway.core.policy import Sharing
 from gateway.settings import load_settings
 from gateway.workers import recorder as recorder_module
 from gateway.workers.background import run_background
@@ -208,6 +209,19 @@ class Rig:
         self.publish()
         caller = Caller(self.port, key.secret)
         return Tenant(client_id, name, f"team-{name}", key, budget, caller)
+
+    def mate(self, tenant: Tenant) -> Tenant:
+        """Another client of the tenant's team."""
+        name = f"client-{next(self._names)}-{uuid4().hex[:6]}"
+        client_id = self.directory.create_client(tenant.team, name)
+        key = self.directory.create_key(name)
+        self.publish()
+        return Tenant(client_id, name, tenant.team, key, None, Caller(self.port, key.secret))
+
+    def share(self, tenant: Tenant, sharing: Sharing) -> None:
+        """Change what the clients of the tenant's team share."""
+        self.directory.change_team(tenant.team, sharing)
+        self.publish()
 
     def again(self, tenant: Tenant) -> Caller:
         """The tenant's caller at the gateway that runs now."""

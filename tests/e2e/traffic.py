@@ -7,7 +7,7 @@ import http.client
 import json
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -126,7 +126,11 @@ class Caller:
         )
 
     def _send(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None,
+        headers: Mapping[str, str],
     ) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
         sent = {"authorization": f"Bearer {self.key}", **self.headers}
@@ -139,15 +143,26 @@ class Caller:
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Any request, on a connection of its own."""
+        """Any request, on a connection of its own. A body in pieces needs its content-length."""
         connection = self._send(method, path, body, headers or {})
         try:
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             return Reply(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The body of a GET, as it comes."""
+        connection = self._send("GET", path, None, {})
+        try:
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            while data := answer.read(1024 * 1024):
+                yield data
         finally:
             connection.close()
 
