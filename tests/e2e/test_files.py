@@ -12,7 +12,7 @@ import pytest
 from openai import OpenAI
 
 from gateway.core.policy import Sharing
-from tests.e2e.provider import until
+from tests.e2e.provider import report, until
 from tests.e2e.rig import Rig, Tenant
 from tests.e2e.traffic import question
 
@@ -238,4 +238,6 @@ def test_a_large_file_passes_through_without_being_in_memory(rig: Rig, tenant: T
             peak = max(peak, _memory(rig))
     assert received == LARGE_BYTES
     assert tenant.caller.request("DELETE", f"/v1/files/{made['id']}").status == 200
-    assert max(peak, _memory(rig)) - before < GROWTH_MAX
+    growth = max(peak, _memory(rig)) - before
+    report(f"{LARGE_BYTES:,} bytes up and down: a worker's memory grew by {growth:,}")
+    assert growth < GROWTH_MAX
