@@ -1,5 +1,6 @@
 # Faregate. `make` alone lists the targets. Needs a Python (3.11 or newer), make and a package
-# index; everything else goes into .venv, which the first target to need it makes.
+# index; everything else goes into .venv, which the first target to need it makes. The frameworks
+# that `make test` runs against the gateway go into .venv-compat.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -32,6 +33,7 @@ demo:  ## Run everything on this machine with live traffic (SECONDS=n, REAL=1)
 
 test:  ## Run the tests on all cores (ARGS="..." goes to pytest)
 	$(BOOTSTRAP) dev
+	$(BOOTSTRAP) compat
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check:  ## Lint, format check, types and import rules
@@ -53,6 +55,6 @@ bench:  ## Measure the gateway on this machine (ARGS="..." goes to the benchmark
 lock:  ## Resolve the requirements again (ARGS=--upgrade takes newer releases)
 	@$(or $(STARTER),python3) scripts/lock.py $(ARGS)
 
-clean:  ## Remove .venv, caches and build results; data folders stay
-	@rm -rf .venv .venv.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+clean:  ## Remove the environments, caches and build results; data folders stay
+	@rm -rf .venv .venv.lock .venv-compat .venv-compat.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
