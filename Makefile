@@ -19,10 +19,10 @@ STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 py
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test compatibility check format bench lock clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install:  ## Make .venv with the faregate command
 	$(BOOTSTRAP) runtime
@@ -35,6 +35,11 @@ test:  ## Run the tests on all cores (ARGS="..." goes to pytest)
 	$(BOOTSTRAP) dev
 	$(BOOTSTRAP) compat
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+compatibility:  ## Run all clients on all endpoints and write docs/compatibility.md
+	$(BOOTSTRAP) dev
+	$(BOOTSTRAP) compat
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --write-compatibility $(ARGS) tests/compat
 
 check:  ## Lint, format check, types and import rules
 	$(BOOTSTRAP) dev

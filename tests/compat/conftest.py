@@ -4,15 +4,64 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.compat import table
 from tests.e2e.provider import ROOT
 from tests.e2e.rig import Rig, Tenant
 
 VOCABULARY = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
+PROPERTY = "compatibility"
+"""Under this name a test's report carries the cells of the table that it proves."""
+
+Mark = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-compatibility",
+        action="store_true",
+        help="write docs/compatibility.md from what passes in this run",
+    )
+
+
+def writes_table(config: pytest.Config) -> bool:
+    """Whether this run writes the table. Runs that began with other folders lack the option."""
+    return bool(config.getoption("--write-compatibility", default=False))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if writes_table(config) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(TableWriter())
+
+
+class TableWriter:
+    """Collects the cells of all tests, of whatever process, and writes the table at the end."""
+
+    def __init__(self) -> None:
+        self._passed: list[table.Cell] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            cells: list[Any] = [value for name, value in report.user_properties if name == PROPERTY]
+            self._passed += [(cell[0], cell[1]) for cell in cells]
+
+    def pytest_sessionfinish(self) -> None:
+        table.TABLE.write_text(table.rendered(self._passed))
+
+
+@pytest.fixture
+def mark(record_property: Callable[[str, object], None]) -> Mark:
+    """Notes that a cell of the table is proved: a call and a client, or a framework and a part."""
+
+    def note(row: str, column: str) -> None:
+        record_property(PROPERTY, [row, column])
+
+    return note
 
 
 @pytest.fixture
