@@ -10,7 +10,8 @@ from tests.e2e.rig import Recorded, Rig, Tenant
 
 
 def check_costs(rig: Rig, tenant: Tenant) -> list[Recorded]:
-    """The tenant's records, each exact and equal to the provider's truth."""
+    """The tenant's records. Each is exact, and then it is the provider's charge to the
+    nano-dollar; or no usage was reported, and then it is a labelled upper bound."""
     rig.drain()
     rig.provider.quiet()
     charges = rig.provider.charges()
@@ -18,8 +19,12 @@ def check_costs(rig: Rig, tenant: Tenant) -> list[Recorded]:
     with rig.engine.connect() as connection:
         own = set(connection.execute(query).scalars())
     records = {name: record for name, record in rig.records().items() if name in own}
-    recorded = {name: record.cost_nano for name, record in records.items()}
-    charged = {name: sum(cost_nano(charge) for charge in charges.get(name, [])) for name in own}
-    assert recorded == charged
-    assert {record.certainty for record in records.values()} <= {"exact"}
+    for name, record in records.items():
+        charged = sum(cost_nano(charge) for charge in charges.get(name, []))
+        said = (name, record.outcome, record.certainty, record.cost_nano, charged)
+        if record.certainty == "exact":
+            assert record.cost_nano == charged, said
+        else:
+            assert record.certainty in ("estimated", "unknown"), said
+            assert record.cost_nano >= charged, said
     return list(records.values())

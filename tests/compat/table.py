@@ -222,8 +222,9 @@ _DOCUMENT = """\
 Which clients were seen to work with the gateway, unchanged but for their base URL and key.
 `make compatibility` writes this page from its tests; `make test` runs the same tests and fails
 where the page says something else. Behind the gateway stands the simulated provider, which
-refuses what OpenAI's reference does not allow. After each call the gateway's records are held
-against what the provider charged: they are equal, to the nano-dollar.
+refuses what OpenAI's reference does not allow. After each test the gateway's records are held
+against what the provider charged: they are equal to the nano-dollar; where the provider reports
+no usage (some speech and transcripts, what was cancelled), they are labelled upper bounds.
 
 ## Endpoints
 

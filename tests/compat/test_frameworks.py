@@ -55,6 +55,7 @@ def test_a_framework_runs_unchanged(
     assert sorted(facts) == sorted(parts)
     records = check_costs(rig, tenant)
     assert len(records) == calls
+    assert {record.certainty for record in records} == {"exact"}
     used = {(record.rows[0].input_tokens, record.rows[0].output_tokens) for record in records}
     for part in ("chat", "streaming"):
         if "usage" in facts[part]:
