@@ -36,7 +36,6 @@ _CHAT = "POST /v1/chat/completions"
 _RESPONSES = "POST /v1/responses"
 _IMAGES = "POST /v1/images/generations"
 _TRANSCRIPTIONS = "POST /v1/audio/transcriptions"
-_FILES = ("POST /v1/files", "GET /v1/files/{id}/content")
 
 ROWS = (
     _row("chat", "Chat", _CHAT),
@@ -89,9 +88,10 @@ ROWS = (
     _row(
         "files",
         "Files",
-        *_FILES,
+        "POST /v1/files",
         "GET /v1/files",
         "GET /v1/files/{id}",
+        "GET /v1/files/{id}/content",
         "DELETE /v1/files/{id}",
     ),
     _row(
@@ -109,7 +109,6 @@ ROWS = (
         "GET /v1/batches",
         "GET /v1/batches/{id}",
         "POST /v1/batches/{id}/cancel",
-        *_FILES,
     ),
     _row(
         "fine_tuning",
@@ -131,7 +130,6 @@ ROWS = (
         "tuned_models",
         "Fine-tuned models",
         _CHAT,
-        "GET /v1/models",
         "GET /v1/models/{id}",
         "DELETE /v1/models/{id}",
     ),

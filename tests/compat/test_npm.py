@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -35,8 +37,21 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the programs, what they send, and the packages that they import."""
-    folder = tmp_path_factory.mktemp("npm")
+    """A folder with the programs, what they send, and the packages that they import; one for
+    all processes of a run."""
+    mine = tmp_path_factory.getbasetemp()
+    run = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    folder = run / "npm"
+    with (run / "npm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "installed").exists():
+            install(folder)
+    return folder
+
+
+def install(folder: Path) -> None:
+    """Fill the folder."""
+    folder.mkdir(exist_ok=True)
     for program in PROGRAMS.glob("*.mjs"):
         shutil.copy(program, folder)
     sent = {
@@ -57,7 +72,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX
     )
     assert done.returncode == 0, done.stderr
-    return folder
+    (folder / "installed").touch()
 
 
 def run(programs: Path, name: str, environment: Mapping[str, str], *arguments: str) -> Any:
