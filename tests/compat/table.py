@@ -153,6 +153,7 @@ PARTS = {
     "structured": "structured output",
     "embeddings": "embeddings",
     "streaming": "streaming",
+    "responses": "Responses API",
 }
 WITHOUT = {("instructor", "embeddings")}
 """What a framework has no calls for."""

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize(
     ("framework", "calls"),
-    [("langchain", 7), ("litellm", 6), ("pydantic_ai", 7), ("instructor", 4)],
+    [("langchain", 8), ("litellm", 7), ("pydantic_ai", 8), ("instructor", 5)],
 )
 def test_a_framework_runs_unchanged(
     framework: str,
@@ -57,7 +57,7 @@ def test_a_framework_runs_unchanged(
     assert len(records) == calls
     assert {record.certainty for record in records} == {"exact"}
     used = {(record.rows[0].input_tokens, record.rows[0].output_tokens) for record in records}
-    for part in ("chat", "streaming"):
+    for part in ("chat", "streaming", "responses"):
         if "usage" in facts[part]:
             assert tuple(facts[part]["usage"]) in used
     for part in parts:
@@ -74,4 +74,5 @@ def check_facts(facts: Mapping[str, Any]) -> None:
     assert set(facts["structured"]) == {"Person"}
     assert facts["streaming"]["chunks"] > 3
     assert facts["streaming"]["text"]
+    assert facts["responses"]["text"]
     assert facts.get("embeddings", [1536, 1536]) == [1536, 1536]

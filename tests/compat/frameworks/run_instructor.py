@@ -47,6 +47,9 @@ def main() -> None:
     by_schema = client(instructor.Mode.JSON_SCHEMA).create(
         response_model=Person, **asked("Who is Ada?")
     )
+    responded = client(instructor.Mode.RESPONSES_TOOLS).responses.create(
+        model="gpt-4o-mini", input="Who is Ada?", response_model=Person
+    )
     partial = list(by_tool.create_partial(response_model=Person, **asked("Who is Grace?")))
     facts = {
         "chat": {"text": text.choices[0].message.content, "usage": usage_of(text)},
@@ -56,6 +59,7 @@ def main() -> None:
             "then": repr(person),
         },
         "structured": [type(person).__name__, type(by_schema).__name__],
+        "responses": {"text": responded.model_dump_json()},
         "streaming": {"chunks": len(partial), "text": partial[-1].model_dump_json()},
     }
     json.dump(facts, sys.stdout)

@@ -59,6 +59,9 @@ def main() -> None:
     for chunk in chunks[1:]:
         whole += chunk
 
+    by_responses = ChatOpenAI(model="gpt-4o-mini", use_responses_api=True, **ADDRESS)
+    responded = by_responses.invoke("What do budgets limit?")
+
     vectors = OpenAIEmbeddings(model="text-embedding-3-small", **ADDRESS).embed_documents(
         ["one", "two words"]
     )
@@ -67,6 +70,7 @@ def main() -> None:
         "tools": {"name": call["name"], "arguments": call["args"], "then": after.content},
         "structured": [type(structured).__name__, type(by_tool).__name__],
         "streaming": {"chunks": len(chunks), "text": whole.content, "usage": usage_of(whole)},
+        "responses": {"text": responded.text, "usage": usage_of(responded)},
         "embeddings": [len(vector) for vector in vectors],
     }
     json.dump(facts, sys.stdout)

@@ -72,6 +72,8 @@ def main() -> None:
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     used = [chunk.usage for chunk in chunks if getattr(chunk, "usage", None)]
 
+    responded = litellm.responses(model=MODEL, input="What do budgets limit?", **ADDRESS)
+
     vectors = litellm.embedding(
         model="openai/text-embedding-3-small", input=["one", "two words"], **ADDRESS
     )
@@ -88,6 +90,10 @@ def main() -> None:
             "chunks": len(chunks),
             "text": text,
             "usage": [used[-1].prompt_tokens, used[-1].completion_tokens],
+        },
+        "responses": {
+            "text": responded.output_text,
+            "usage": [responded.usage.input_tokens, responded.usage.output_tokens],
         },
         "embeddings": [len(entry["embedding"]) for entry in vectors.data],
     }

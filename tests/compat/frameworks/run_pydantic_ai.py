@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_ai import Agent, Embedder, NativeOutput
 from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 PROVIDER = OpenAIProvider(
@@ -52,6 +52,8 @@ async def main() -> None:
     async with Agent(model).run_stream("What is a window?") as streamed:
         parts = [part async for part in streamed.stream_text(delta=True, debounce_by=None)]
         used = usage_of(streamed)
+    by_responses = OpenAIResponsesModel("gpt-4o-mini", provider=PROVIDER)
+    responded = await Agent(by_responses).run("What do budgets limit?")
     embedder = Embedder(OpenAIEmbeddingModel("text-embedding-3-small", provider=PROVIDER))
     vectors = await embedder.embed_documents(["one", "two words"])
     facts = {
@@ -59,6 +61,7 @@ async def main() -> None:
         "tools": {"name": "get_weather", "arguments": called[0], "then": told.output},
         "structured": [type(by_tool.output).__name__, type(native.output).__name__],
         "streaming": {"chunks": len(parts), "text": "".join(parts), "usage": used},
+        "responses": {"text": responded.output, "usage": usage_of(responded)},
         "embeddings": [len(vector) for vector in vectors.embeddings],
     }
     json.dump(facts, sys.stdout)
