@@ -39,6 +39,7 @@ def test_a_framework_runs_unchanged(
     client_environment: Mapping[str, str],
     tmp_path: Path,
 ) -> None:
+    assert PYTHON.exists(), "there is no .venv-compat; `make test` makes it"
     done = subprocess.run(
         [PYTHON, "-P", PROGRAMS / f"run_{framework}.py"],
         env=dict(client_environment),
