@@ -66,8 +66,8 @@ def mark(record_property: Callable[[str, object], None]) -> Mark:
 
 @pytest.fixture
 def tenant(rig: Rig) -> Tenant:
-    """A client with a thousand dollars, new for each test."""
-    return rig.tenant(10**12)
+    """A client with a thousand dollars that may do everything, new for each test."""
+    return rig.tenant(10**12, may_fine_tune=True)
 
 
 @pytest.fixture(scope="session")
