@@ -1,5 +1,6 @@
 # Faregate. `make` alone lists the targets. Needs a Python (3.11 or newer), make and a package
-# index; everything else goes into .venv, which the first target to need it makes.
+# index; everything else goes into .venv, which the first target to need it makes. The frameworks
+# that `make test` runs against the gateway go into .venv-compat.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -18,10 +19,10 @@ STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 py
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test compatibility check format bench lock clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 install:  ## Make .venv with the faregate command
 	$(BOOTSTRAP) runtime
@@ -32,7 +33,13 @@ demo:  ## Run everything on this machine with live traffic (SECONDS=n, REAL=1)
 
 test:  ## Run the tests on all cores (ARGS="..." goes to pytest)
 	$(BOOTSTRAP) dev
+	$(BOOTSTRAP) compat
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+compatibility:  ## Run all clients on all endpoints and write docs/compatibility.md
+	$(BOOTSTRAP) dev
+	$(BOOTSTRAP) compat
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --write-compatibility $(ARGS) tests/compat
 
 check:  ## Lint, format check, types and import rules
 	$(BOOTSTRAP) dev
@@ -53,6 +60,6 @@ bench:  ## Measure the gateway on this machine (ARGS="..." goes to the benchmark
 lock:  ## Resolve the requirements again (ARGS=--upgrade takes newer releases)
 	@$(or $(STARTER),python3) scripts/lock.py $(ARGS)
 
-clean:  ## Remove .venv, caches and build results; data folders stay
-	@rm -rf .venv .venv.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+clean:  ## Remove the environments, caches and build results; data folders stay
+	@rm -rf .venv .venv.lock .venv-compat .venv-compat.lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,11 +1,13 @@
 """Make ``.venv`` hold exactly what a target needs; well under a second when it already does.
 
 Usage: python scripts/bootstrap.py (runtime | dev) [real-model] [--python PATH]
+       python scripts/bootstrap.py compat [--python PATH]
 
 Installs the hashed lock of the profile, then the project itself as an editable package. Uses
 uv when it is there, else the standard library's venv and pip. What was installed is noted in
 ``.venv/faregate.json``; a changed lock, pyproject.toml, Python or folder installs again.
-Several runs at once wait for each other.
+Several runs at once wait for each other. ``compat`` has ``.venv-compat`` to itself, without
+the project: what is installed there calls a gateway and is no part of one.
 
 This file stays readable by old Pythons, down to 3.7: it must start there to say that 3.11 or
 newer is needed, or to find one. So it imports the standard library alone.
@@ -24,16 +26,21 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-NOTE = VENV / "faregate.json"
-LOCK = ROOT / ".venv.lock"
+NOTE = "faregate.json"
 
 PYTHON_MIN = (3, 11)
 PYTHON_NAMES = ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "python")
 
 # Which locks a profile installs, and which installed profiles already satisfy it.
-PROFILE_LOCKS = {"runtime": ("runtime", "build"), "dev": ("dev",), "real-model": ("real-model",)}
-SATISFIED_BY = {"runtime": ("dev",), "dev": (), "real-model": ()}
+PROFILE_LOCKS = {
+    "runtime": ("runtime", "build"),
+    "dev": ("dev",),
+    "real-model": ("real-model",),
+    "compat": ("compat",),
+}
+SATISFIED_BY = {"runtime": ("dev",), "dev": (), "real-model": (), "compat": ()}
+# Profiles whose locks hold all there is to install: the project is not put over them.
+WITHOUT_PROJECT = {"real-model", "compat"}
 
 # Settings of the caller's own Python or pip that would send the packages elsewhere.
 FOREIGN_VARIABLES = (
@@ -51,6 +58,15 @@ FOREIGN_VARIABLES = (
 
 class SetupFailed(Exception):
     """The environment cannot be made; the message says what to do."""
+
+
+def venv_of(profiles: list[str]) -> Path:
+    """The environment that ``profiles`` are installed in."""
+    if "compat" not in profiles:
+        return ROOT / ".venv"
+    if len(profiles) > 1:
+        raise SetupFailed("compat has an environment of its own; name it alone.")
+    return ROOT / ".venv-compat"
 
 
 def python_version(python: str) -> tuple[int, int] | None:
@@ -111,19 +127,19 @@ def fingerprint(profile: str) -> str:
     return digest.hexdigest()
 
 
-def installed() -> dict[str, str]:
-    """What ``.venv`` holds: profile to fingerprint; empty where it is absent or unusable."""
-    if not (VENV / "bin" / "python").exists():
+def installed(venv: Path) -> dict[str, str]:
+    """What ``venv`` holds: profile to fingerprint; empty where it is absent or unusable."""
+    if not (venv / "bin" / "python").exists():
         return {}
     try:
-        note = json.loads(NOTE.read_text())
+        note = json.loads((venv / NOTE).read_text())
     except (OSError, ValueError):
         return {}
     return note if isinstance(note, dict) else {}
 
 
 def same_python(have: dict[str, str], wanted_python: str | None) -> bool:
-    """Whether ``.venv`` runs the Python asked for; any will do when none is."""
+    """Whether an environment runs the Python asked for; any will do when none is."""
     if not wanted_python:
         return True
     version = python_version(wanted_python)
@@ -141,11 +157,11 @@ def missing(profiles: list[str], have: dict[str, str]) -> list[str]:
     ]
 
 
-def note_installed(have: dict[str, str]) -> None:
-    """Record what ``.venv`` holds; the file is replaced whole."""
-    fresh = NOTE.with_suffix(".new")
+def note_installed(venv: Path, have: dict[str, str]) -> None:
+    """Record what ``venv`` holds; the file is replaced whole."""
+    fresh = (venv / NOTE).with_suffix(".new")
     fresh.write_text(json.dumps(have, indent=1) + "\n")
-    os.replace(str(fresh), str(NOTE))
+    os.replace(str(fresh), str(venv / NOTE))
 
 
 def environment() -> dict[str, str]:
@@ -163,15 +179,15 @@ def run(command: list[str]) -> None:
         raise SetupFailed("This step failed: {}\n{}".format(" ".join(command), error)) from error
 
 
-def create_venv(python: str, uv: str | None) -> None:
-    """A new, empty ``.venv``."""
-    if VENV.exists():
-        shutil.rmtree(str(VENV))
+def create_venv(venv: Path, python: str, uv: str | None) -> None:
+    """A new, empty environment."""
+    if venv.exists():
+        shutil.rmtree(str(venv))
     if uv:
-        run([uv, "venv", "--quiet", "--python", python, str(VENV)])
+        run([uv, "venv", "--quiet", "--python", python, str(venv)])
         return
     try:
-        run([python, "-m", "venv", str(VENV)])
+        run([python, "-m", "venv", str(venv)])
     except SetupFailed as error:
         raise SetupFailed(
             "{}\nOn Debian and Ubuntu the venv module is a package of its own:"
@@ -179,9 +195,9 @@ def create_venv(python: str, uv: str | None) -> None:
         ) from error
 
 
-def install(profiles: list[str], uv: str | None) -> None:
+def install(venv: Path, profiles: list[str], uv: str | None) -> None:
     """The locks of ``profiles``, each file as its hashes say, then the project over them."""
-    python = str(VENV / "bin" / "python")
+    python = str(venv / "bin" / "python")
     if uv:
         pip = [uv, "pip", "install", "--quiet", "--python", python]
     else:
@@ -193,47 +209,49 @@ def install(profiles: list[str], uv: str | None) -> None:
         # The locks are complete, so nothing is left to resolve; for the real model this also
         # keeps out what it asks for without need.
         run([*pip, "--require-hashes", "--no-deps", *files])
-    if profiles != ["real-model"]:
+    if not WITHOUT_PROJECT.issuperset(profiles):
         run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."])
 
 
 def prepare(profiles: list[str], wanted_python: str | None, uv: str | None) -> None:
-    """Bring ``.venv`` to what ``profiles`` need, made anew where it cannot be built upon."""
-    have = installed()
-    can_install = bool(uv) or (VENV / "bin" / "pip").exists()
+    """Bring the environment to what ``profiles`` need, made anew where it cannot be built upon."""
+    venv = venv_of(profiles)
+    have = installed(venv)
+    can_install = bool(uv) or (venv / "bin" / "pip").exists()
     # Without its note, an interrupted run's half-made environment is made anew next time.
-    if NOTE.exists():
-        NOTE.unlink()
+    if (venv / NOTE).exists():
+        (venv / NOTE).unlink()
     if not (have and can_install and same_python(have, wanted_python)):
         python = find_python(wanted_python)
         version = python_version(python) or PYTHON_MIN
         have = {"python": "{}.{}".format(*version)}
-        create_venv(python, uv)
+        create_venv(venv, python, uv)
     todo = missing(profiles, have)
     print(
-        "Setting up .venv for Python {}: {}. This is done once.".format(
-            have["python"], ", ".join(todo)
+        "Setting up {} for Python {}: {}. This is done once.".format(
+            venv.name, have["python"], ", ".join(todo)
         ),
         flush=True,
     )
-    install(todo, uv)
+    install(venv, todo, uv)
     have.update({profile: fingerprint(profile) for profile in todo})
-    note_installed(have)
+    note_installed(venv, have)
 
 
 def is_ready(profiles: list[str], wanted_python: str | None) -> bool:
     """Whether nothing is left to do."""
-    have = installed()
+    have = installed(venv_of(profiles))
     return not missing(profiles, have) and same_python(have, wanted_python)
 
 
 def set_up(profiles: list[str], wanted_python: str | None) -> None:
-    """Make ``.venv`` ready, one run at a time. Raises SetupFailed."""
+    """Make the environment ready, one run at a time. Raises SetupFailed."""
     if is_ready(profiles, wanted_python):
         return
     if wanted_python:
         find_python(wanted_python)
-    with LOCK.open("w") as lock:
+    venv = venv_of(profiles)
+    with venv.with_name("{}.lock".format(venv.name)).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_ready(profiles, wanted_python):
             return  # another run did it while this one waited

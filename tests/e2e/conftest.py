@@ -1,4 +1,4 @@
-"""Rigs for the end-to-end tests. One simulator and one plain rig serve a whole test process."""
+"""Rigs of the end-to-end tests' own; the plain one, which others use too, is in the outer file."""
 
 from __future__ import annotations
 
@@ -11,62 +11,13 @@ import pytest
 from tests.e2e.provider import SimulatedProvider
 from tests.e2e.rig import Rig, Tenant
 
-
-@pytest.fixture(scope="session")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedProvider]:
-    """A simulator shared by all rigs of this test process."""
-    found = SimulatedProvider(tmp_path_factory.mktemp("provider"))
-    yield found
-    found.process.kill_group()
-
-
-@pytest.fixture(scope="session")
-def shared_redis_url() -> Iterator[str]:
-    """A Redis that nobody empties: rigs that live long keep apart by their key prefixes."""
-    from tests.stores import temporary_redis
-
-    with temporary_redis() as url:
-        yield url
-
-
 MakeRig = Callable[..., Rig]
 
 
 @pytest.fixture(scope="session")
-def _long_lived(
-    provider: SimulatedProvider, shared_redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeRig]:
-    with contextlib.ExitStack() as stack:
-        made: dict[str, Rig] = {}
-
-        def make(**settings: object) -> Rig:
-            name = repr(sorted(settings.items()))
-            if name not in made:
-                folder = tmp_path_factory.mktemp("rig")
-                made[name] = Rig(folder, provider, shared_redis_url, **settings)  # type: ignore[arg-type]
-                stack.callback(made[name].close)
-            return made[name]
-
-        yield make
-
-
-@pytest.fixture(scope="session")
-def plain_rig(_long_lived: MakeRig) -> Rig:
-    """Ends with the test process; tests use ``rig``."""
-    return _long_lived()
-
-
-@pytest.fixture(scope="module")
-def rig(plain_rig: Rig) -> Rig:
-    """The plain deployment: shared, so tests make tenants of their own."""
-    plain_rig.check_alive()
-    return plain_rig
-
-
-@pytest.fixture(scope="session")
-def impatient_rig(_long_lived: MakeRig) -> Rig:
+def impatient_rig(long_lived_rig: MakeRig) -> Rig:
     """A deployment that waits for nothing: short timeouts, short drains, quick heartbeats."""
-    return _long_lived(
+    return long_lived_rig(
         workers=1,
         upstream_read_timeout_seconds=1.2,
         upstream_connect_timeout_seconds=0.6,

@@ -16,8 +16,8 @@ from tests.e2e.traffic import CHAT, question
 
 
 @pytest.fixture(scope="module")
-def rig(_long_lived: MakeRig) -> Rig:
-    return _long_lived(workers=1, client_timeout_seconds=0.5)
+def rig(long_lived_rig: MakeRig) -> Rig:
+    return long_lived_rig(workers=1, client_timeout_seconds=0.5)
 
 
 @pytest.fixture(scope="module")

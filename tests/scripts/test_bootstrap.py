@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -13,23 +12,20 @@ from scripts import bootstrap
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with locks and an environment that only looks like one."""
     (tmp_path / "requirements").mkdir()
-    for name in ("dev", "runtime", "build", "real-model"):
+    for name in ("dev", "runtime", "build", "real-model", "compat"):
         (tmp_path / "requirements" / f"{name}.lock").write_text(f"{name}==1\n")
     (tmp_path / "pyproject.toml").write_text("[project]\n")
-    venv = tmp_path / ".venv"
-    (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "python").symlink_to(sys.executable)
     monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-    monkeypatch.setattr(bootstrap, "VENV", venv)
-    monkeypatch.setattr(bootstrap, "NOTE", venv / "faregate.json")
-    monkeypatch.setattr(bootstrap, "LOCK", tmp_path / ".venv.lock")
+    for venv in (bootstrap.venv_of(["dev"]), bootstrap.venv_of(["compat"])):
+        (venv / "bin").mkdir(parents=True)
+        (venv / "bin" / "python").symlink_to(sys.executable)
     return tmp_path
 
 
 def note(*profiles: str) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     have = {profile: bootstrap.fingerprint(profile) for profile in profiles}
-    bootstrap.note_installed({"python": version, **have})
+    bootstrap.note_installed(bootstrap.venv_of(list(profiles)), {"python": version, **have})
 
 
 @pytest.mark.parametrize(
@@ -41,6 +37,9 @@ def note(*profiles: str) -> None:
         (["dev"], ["runtime"], True),
         (["dev"], ["runtime", "real-model"], False),
         (["dev", "real-model"], ["runtime", "real-model"], True),
+        (["dev"], ["compat"], False),
+        (["compat"], ["compat"], True),
+        (["compat"], ["dev"], False),
     ],
 )
 def test_ready_when_what_is_installed_satisfies(
@@ -63,30 +62,30 @@ def test_a_moved_checkout_installs_again(checkout: Path, monkeypatch: pytest.Mon
     moved = checkout.with_name("moved")
     checkout.rename(moved)
     monkeypatch.setattr(bootstrap, "ROOT", moved)
-    monkeypatch.setattr(bootstrap, "VENV", moved / ".venv")
-    monkeypatch.setattr(bootstrap, "NOTE", moved / ".venv" / "faregate.json")
     assert not bootstrap.is_ready(["runtime"], None)
 
 
 def test_another_python_than_the_one_asked_for_installs_again(checkout: Path) -> None:
     note("runtime")
     assert bootstrap.is_ready(["runtime"], sys.executable)
-    have = json.loads(bootstrap.NOTE.read_text())
-    bootstrap.note_installed({**have, "python": "3.10"})
+    venv = bootstrap.venv_of(["runtime"])
+    bootstrap.note_installed(venv, {**bootstrap.installed(venv), "python": "3.10"})
     assert not bootstrap.is_ready(["runtime"], sys.executable)
 
 
 @pytest.mark.parametrize("content", ["", "not json", "[]"])
 def test_an_unreadable_note_counts_as_nothing_installed(checkout: Path, content: str) -> None:
-    bootstrap.NOTE.write_text(content)
-    assert bootstrap.installed() == {}
+    venv = bootstrap.venv_of(["dev"])
+    (venv / bootstrap.NOTE).write_text(content)
+    assert bootstrap.installed(venv) == {}
 
 
 def test_an_interrupted_install_leaves_no_note(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note("runtime")
-    (bootstrap.VENV / "bin" / "pip").touch()
+    venv = bootstrap.venv_of(["dev"])
+    (venv / "bin" / "pip").touch()
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -94,7 +93,27 @@ def test_an_interrupted_install_leaves_no_note(
     monkeypatch.setattr(bootstrap, "install", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bootstrap.prepare(["dev"], None, None)
-    assert bootstrap.installed() == {}
+    assert bootstrap.installed(venv) == {}
+
+
+def test_compat_is_installed_apart_and_without_the_project(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note("dev")
+    ran: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "run", ran.append)
+    venv = bootstrap.venv_of(["compat"])
+    (venv / "bin" / "pip").touch()
+    note("compat")
+    (checkout / "requirements" / "compat.lock").write_text("compat==2\n")
+    bootstrap.set_up(["compat"], None)
+    assert bootstrap.is_ready(["compat"], None)
+    assert bootstrap.is_ready(["dev"], None)
+    (command,) = ran
+    assert command[-2:] == ["-r", "requirements/compat.lock"]
+    assert str(venv / "bin" / "python") in command
+    with pytest.raises(bootstrap.SetupFailed, match="environment of its own"):
+        bootstrap.venv_of(["dev", "compat"])
 
 
 def test_a_python_that_is_too_old_or_no_python_is_named(

@@ -53,6 +53,7 @@ def test_every_requirement_of_the_project_is_locked() -> None:
     groups = PYPROJECT["dependency-groups"]
     assert {normal(r) for r in groups["build"]} <= pins("build").keys()
     assert {normal(r) for r in groups["real-model"]} == pins("real-model").keys()
+    assert {normal(r) for r in groups["compat"]} <= pins("compat").keys()
 
 
 def test_the_build_group_is_what_the_build_needs() -> None:
