@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from gateway.adapters.tables import usage_records
-from tests.e2e.money import cost_nano
+from tests.e2e.money import billed_nano
 from tests.e2e.rig import Recorded, Rig, Tenant
 
 
@@ -20,7 +20,7 @@ def check_costs(rig: Rig, tenant: Tenant) -> list[Recorded]:
         own = set(connection.execute(query).scalars())
     records = {name: record for name, record in rig.records().items() if name in own}
     for name, record in records.items():
-        charged = sum(cost_nano(charge) for charge in charges.get(name, []))
+        charged = billed_nano(charges.get(name, []))
         said = (name, record.outcome, record.certainty, record.cost_nano, charged)
         if record.certainty == "exact":
             assert record.cost_nano == charged, said
