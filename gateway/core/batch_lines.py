@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
+from gateway.core import completion_bounds, response_fields
 from gateway.core.bounds import (
     BOUND_NANO_MAX,
+    FREE,
     Bound,
     BoundRules,
     bound_chat,
@@ -25,14 +27,19 @@ from gateway.core.chat_fields import (
     refuse_unbounded_fields,
     refuse_unknown,
 )
+from gateway.core.completion_bounds import bound_completion, count_prompts
 from gateway.core.errors import ApiError, BadRequest
 from gateway.core.named_objects import file_ids_in
 from gateway.core.objects import Kind
 from gateway.core.policy import Client
 from gateway.core.prices import STANDARD_TIER, Price
+from gateway.core.response_bounds import bound_response
+from gateway.core.response_fields import check_response_fields
+from gateway.core.response_ids import named_objects
+from gateway.core.response_tokens import count_response_input
 from gateway.core.strict_json import TOKEN_VALUES_MAX, parse_object
 from gateway.core.tokens import Count, count_chat_prompt, count_embedding_input
-from gateway.core.usage import Usage, usage_from_chat
+from gateway.core.usage import Usage, usage_from_chat, usage_from_responses
 
 LINES_MAX = 50_000
 BYTES_MAX = 200 * 1024 * 1024
@@ -100,21 +107,62 @@ def _bound_chat_line(body: Mapping[str, Any], by: LineRules) -> Bound:
     prompt = count_chat_prompt(body, by.facts, by.count)
     whole = _with_maximum(body, by, ("max_completion_tokens", "max_tokens"))
     bound = bound_chat(whole, by.price, by.facts, prompt, by.client, by.rules)
-    if bound.web_search_calls:
-        raise BadRequest(
-            f"Faregate cannot bound searches in a batch: {by.model} searches the web, which is"
-            " billed without being reported."
-        )
-    return bound
+    return _without_searches(bound, bound.web_search_calls)
 
 
 def _bound_embedding_line(body: Mapping[str, Any], by: LineRules) -> Bound:
     return bound_embedding(by.price, count_embedding_input(body.get("input"), by.count), by.facts)
 
 
+def _bound_completion_line(body: Mapping[str, Any], by: LineRules) -> Bound:
+    prompts = count_prompts(body, by.facts, by.count)
+    whole = _with_maximum(body, by, ("max_tokens",))
+    return bound_completion(whole, by.price, prompts, by.client, by.rules)
+
+
+def _bound_response_line(body: Mapping[str, Any], by: LineRules) -> Bound:
+    check_response_fields(body)
+    prompt = count_response_input(body, by.facts, by.count)
+    whole = _with_maximum(body, by, ("max_output_tokens",))
+    bound = bound_response(whole, by.price, by.facts, prompt, by.client, by.rules)
+    return _without_searches(bound, bound.tool_calls)
+
+
+def _bound_moderation_line(_body: Mapping[str, Any], by: LineRules) -> Bound:
+    if not by.price.is_free:
+        raise BadRequest(f"{by.model} is billed: name a moderation model, which is free.")
+    return FREE
+
+
+def _without_searches(bound: Bound, calls: int) -> Bound:
+    if calls:
+        raise BadRequest(
+            "Faregate cannot bound searches in a batch: they are billed by the call, and neither"
+            " limited nor reported there."
+        )
+    return bound
+
+
+def _named_in_response(body: Mapping[str, Any]) -> Iterator[tuple[Kind, object, str]]:
+    return ((named.kind, named.id, named.param) for named in named_objects(body))
+
+
 LINE_KINDS: Mapping[str, LineKind] = {
     "/v1/chat/completions": LineKind(_bound_chat_line, usage_from_chat, KNOWN),
+    "/v1/completions": LineKind(_bound_completion_line, usage_from_chat, completion_bounds.KNOWN),
     "/v1/embeddings": LineKind(_bound_embedding_line, usage_from_chat, KNOWN_OF_EMBEDDINGS),
+    "/v1/moderations": LineKind(
+        # They report no usage, and need none.
+        _bound_moderation_line,
+        lambda _report: Usage(),
+        frozenset(("input", "model")),
+    ),
+    "/v1/responses": LineKind(
+        _bound_response_line,
+        usage_from_responses,
+        response_fields.KNOWN | response_fields.REFUSED,
+        _named_in_response,
+    ),
 }
 """The endpoints that a batch may call. An entry is all that another one takes."""
 

@@ -25,9 +25,12 @@ from gateway.core.errors import ApiError, BadRequest, ModelUnpriced
 from gateway.core.objects import Kind
 from gateway.core.policy import Client
 from gateway.core.prices import Meter, Price, Rate
+from gateway.core.response_tokens import count_response_input
 from gateway.core.tokens import count_chat_prompt
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
+COMPLETIONS, RESPONSES = "/v1/completions", "/v1/responses"
+MODERATIONS = "/v1/moderations"
 STANDARD = {Meter.INPUT: Rate(2, per=1), Meter.OUTPUT: Rate(8, per=1)}
 HALF = {Meter.INPUT: Rate(1, per=1), Meter.OUTPUT: Rate(4, per=1)}
 FACTS = ModelFacts("m", context_window=10_000, output_tokens_max=500)
@@ -105,6 +108,62 @@ def test_embeddings_are_bounded_by_their_inputs() -> None:
     assert bound(row, endpoint=EMBEDDINGS).nano == 9
 
 
+def other(endpoint: str, **fields: Any) -> dict[str, Any]:
+    return {**line(), "url": endpoint, "body": {"model": "m", **fields}}
+
+
+def test_completions_are_bounded_by_prompts_and_answers() -> None:
+    row = other(COMPLETIONS, prompt=["four", "five5"], max_tokens=3, best_of=2)
+    assert bound(row, endpoint=COMPLETIONS).nano == 9 + 4 * 3 * 2 * 2
+    # Not at the 16 tokens that are documented: nothing of that is written into a line.
+    assert bound(other(COMPLETIONS, prompt="four"), endpoint=COMPLETIONS).nano == 4 + 4 * 500
+
+
+def test_responses_are_bounded_by_their_input_and_output() -> None:
+    prompt = count_response_input({"model": "m", "input": "hello"}, FACTS, len).tokens
+    row = other(RESPONSES, input="hello", max_output_tokens=6)
+    assert bound(row, endpoint=RESPONSES).nano == prompt + 4 * 6
+    assert bound(other(RESPONSES, input="hello"), endpoint=RESPONSES).nano == prompt + 4 * 500
+
+
+def test_the_objects_that_responses_name_are_found() -> None:
+    items = [
+        {"type": "item_reference", "id": "msg_1"},
+        {"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]},
+    ]
+    row = other(RESPONSES, input=items, max_output_tokens=6)
+    assert bound(row, endpoint=RESPONSES).named == {
+        (Kind.RESPONSE_ITEM, "msg_1"): "line 1: body.input[0].id",
+        (Kind.FILE, "file-1"): "line 1: body.input[1].content[0].file_id",
+    }
+
+
+def test_moderations_are_free_and_nothing_else_is_called_one() -> None:
+    row = other(MODERATIONS, input="hello")
+    free = {"default": {Meter.INPUT: Rate(0)}}
+    assert bound(row, endpoint=MODERATIONS, by=replace(BY, price=price(**free))).nano == 0
+    assert "is billed" in refused(row, endpoint=MODERATIONS).message
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "cannot bound searches in a batch"),
+        ({"tools": [{"type": "file_search"}]}, "tools[0].type must be one of"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id cannot be used"),
+        ({"prompt": {"id": "pmpt_1"}}, "prompt cannot be used"),
+        ({"background": True}, "background cannot be used"),
+        ({"context_management": [{"type": "compaction"}]}, "context_management"),
+    ],
+)
+def test_responses_that_cannot_be_bounded_are_refused(fields: dict[str, Any], told: str) -> None:
+    tiers = {"default": {**STANDARD, Meter.WEB_SEARCH_CALLS: Rate(1, per=1)}}
+    row = other(RESPONSES, input="hello", max_output_tokens=6, **fields)
+    error = refused(row, endpoint=RESPONSES, by=replace(BY, price=price(**tiers)))
+    assert error.message.startswith("Line 1 of the input file: ")
+    assert told in error.message
+
+
 def test_what_cannot_be_counted_is_bounded_by_the_window() -> None:
     part = {"type": "file", "file": {"file_id": "file-1"}}
     row = line(messages=[{"role": "user", "content": [part]}], max_tokens=1)
@@ -178,7 +237,7 @@ def test_unknown_fields_pass_only_where_the_deployment_lets_them() -> None:
 def test_a_model_that_searches_by_itself_is_refused() -> None:
     tiers = {"default": {**STANDARD, Meter.WEB_SEARCH_CALLS: Rate(1, per=1)}}
     by = replace(BY, model="m-search-api", price=price(**tiers))
-    assert "searches the web" in refused(line(model="m-search-api"), by=by).message
+    assert "cannot bound searches" in refused(line(model="m-search-api"), by=by).message
 
 
 def test_a_model_without_a_rate_is_unpriced_by_its_line() -> None:

@@ -51,9 +51,9 @@ def price(**more: Rate) -> Price:
     return Price(5, "m", (), "test", start, {"default": RATES, "batch": rates})
 
 
-def work(tier: str = "batch") -> Work:
+def work(tier: str = "batch", endpoint: str = CHAT) -> Work:
     hold = Hold("frq_1", 1, "m", (), 0, HELD, 1, -1, RateState(), "", b"{}")
-    return Work(hold, 5, tier, {"endpoint": CHAT})
+    return Work(hold, 5, tier, {"endpoint": endpoint})
 
 
 ONE = OwnedObject(Kind.BATCH, BATCH_ID, 1, 1, 1, 1)
@@ -164,6 +164,18 @@ def test_without_a_sum_the_lines_that_succeeded_are_summed(report: Any) -> None:
     assert found.usage == Usage(input_tokens=30, output_tokens=3)
     assert found.lines == (CostLine(Meter.INPUT, 30, 1, 1), CostLine(Meter.OUTPUT, 3, 4, 1))
     assert provider.asked == ["/files/file-out/content"]
+
+
+def test_lines_are_read_as_their_endpoint_answers() -> None:
+    response = {"status_code": 200, "body": {"usage": usage(10, 1)}}
+    summed = Provider(batch(), [{"response": response}] * 2)
+    found = follow_batch(summed, ONE, work(endpoint="/v1/responses"), lambda _: price()).outcome
+    assert found is not None
+    assert (found.cost_nano, found.certainty) == (28, "exact")
+    silent = Provider(batch(), [{"response": {"status_code": 200, "body": {}}}])
+    found = follow_batch(silent, ONE, work(endpoint="/v1/moderations"), lambda _: price()).outcome
+    assert found is not None
+    assert (found.cost_nano, found.certainty) == (0, "exact")
 
 
 def test_a_price_that_depends_on_each_prompt_is_summed_line_by_line() -> None:

@@ -67,6 +67,7 @@ BATCH = {
     "gpt-3.5-turbo-0125": Rates(250_000, 250_000, 750_000),
     "gpt-4o-mini-2024-07-18": Rates(75_000, 75_000, 300_000),
     "text-embedding-3-small": Rates(10_000, 10_000, 0),
+    "babbage-002": Rates(200_000, 200_000, 200_000),
 }
 """The same in batches."""
 

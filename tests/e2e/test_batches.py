@@ -95,20 +95,39 @@ def test_a_batch_costs_what_its_lines_cost(rig: Rig, tenant: Tenant) -> None:
     assert (record.rows[0].service_tier, record.status) == ("batch", 200)
 
 
-def test_embeddings_in_a_batch(rig: Rig, tenant: Tenant) -> None:
-    rows = [
-        {
-            "custom_id": str(number),
-            "method": "POST",
-            "url": "/v1/embeddings",
-            "body": {"model": "text-embedding-3-small", "input": ["some words", "more"]},
-        }
-        for number in range(3)
-    ]
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        ("/v1/embeddings", {"model": "text-embedding-3-small", "input": ["some words", "more"]}),
+        ("/v1/responses", {"model": "gpt-4o-mini", "input": "hello", "max_output_tokens": 30}),
+        ("/v1/completions", {"model": "babbage-002", "prompt": "Once", "max_tokens": 9}),
+    ],
+)
+def test_every_endpoint_that_may_be_called_is_charged_exactly(
+    rig: Rig, tenant: Tenant, endpoint: str, body: dict[str, Any]
+) -> None:
     with tenant.caller.sdk() as sdk:
-        batch_id, request_id = begin(sdk, lines(*rows), "/v1/embeddings")
+        batch_id, request_id = begin(sdk, _calls(endpoint, body), endpoint)
         assert ended(sdk, batch_id).request_counts.completed == 3
     assert assert_billed_exactly(rig, request_id).cost_nano > 0
+
+
+def test_moderations_in_a_batch_are_free(rig: Rig) -> None:
+    tenant = rig.tenant(0)
+    body = {"model": "omni-moderation-latest", "input": "hello"}
+    with tenant.caller.sdk() as sdk:
+        content = _calls("/v1/moderations", body)
+        batch_id, request_id = begin(sdk, content, "/v1/moderations")
+        assert ended(sdk, batch_id).request_counts.completed == 3
+    record = rig.record(request_id)
+    assert (record.cost_nano, record.certainty) == (0, "exact")
+
+
+def _calls(endpoint: str, body: dict[str, Any]) -> bytes:
+    rows = (
+        {"custom_id": str(n), "method": "POST", "url": endpoint, "body": body} for n in range(3)
+    )
+    return lines(*rows)
 
 
 def test_lines_that_fail_are_not_billed(rig: Rig, tenant: Tenant) -> None:
