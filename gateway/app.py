@@ -56,6 +56,8 @@ def open_budgets(settings: Settings, *, greenlets: bool = False) -> RedisBudgets
 def build_services(settings: Settings) -> Services:
     """Everything that the routes work with. Reads the policy; raises SQLAlchemy's errors."""
     engine = open_engine(settings.sql_url, pooled=False)
+    # The first connection is made here, by reading the policy, and not by several native threads
+    # at once: SQLAlchemy makes it under a lock that is patched for greenlets.
     budgets = open_budgets(settings, greenlets=True)
     tokenizer = Tokenizer()
     tokenizer.preload()

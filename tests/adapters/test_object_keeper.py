@@ -209,7 +209,11 @@ from tests.adapters.test_object_rows import OURS, owned
 from tests.databases import open_migrated
 
 world = open_world(sys.argv[1])
-keeper = ObjectKeeper(open_migrated(sys.argv[2]), world.budgets)
+engine = open_migrated(sys.argv[2])
+# As the gateway does before it serves: what SQLAlchemy does at an engine's first connection it
+# does under a lock, and the patch has made that one for greenlets, not for native threads.
+engine.connect().close()
+keeper = ObjectKeeper(engine, world.budgets)
 
 def busy(number):
     for turn in range(20):
