@@ -55,5 +55,8 @@ def allowed_model(model: object, client: Client) -> str:
 
 
 def is_fine_tuned(name: str) -> bool:
-    """Whether a model's name is that of a fine-tuned one, which belongs to somebody."""
-    return name.startswith("ft:")
+    """Whether a model's name is that of a fine-tuned one, which belongs to somebody.
+
+    OpenAI begins such names with "ft:"; Azure puts ".ft-" after the base model's.
+    """
+    return name.startswith("ft:") or ".ft-" in name
