@@ -78,7 +78,8 @@ class Settings(BaseSettings):
         description=(
             "What becomes of request fields that Faregate does not know. OpenAI documents and"
             " checks its own; other servers may take one for something that costs more than was"
-            " counted. auto: pass them on to OpenAI and Azure OpenAI, refuse them elsewhere."
+            " counted. pass, refuse, or auto: pass them on to OpenAI and Azure OpenAI, refuse them"
+            " elsewhere."
         ),
     )
     forward_header_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
