@@ -13,6 +13,8 @@ from gateway.core.holds import PolicyStale
 from gateway.core.policy import KEY_PREFIX, Client, Key, Policy, hash_key
 from gateway.core.refusals import rate_limited
 
+_NEW_KEY = "A platform engineer makes another with `faregate key create CLIENT`."
+
 
 def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
     """The client and key of the current request.
@@ -31,10 +33,14 @@ def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
             " `faregate key create CLIENT`."
         )
     if key.revoked_at is not None:
-        raise Unauthorized(f"The key {key.display} has been revoked.", code="key_revoked")
+        raise Unauthorized(
+            f"The key {key.display} has been revoked. {_NEW_KEY}", code="key_revoked"
+        )
     if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
         when = key.expires_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-        raise Unauthorized(f"The key {key.display} expired at {when}.", code="key_expired")
+        raise Unauthorized(
+            f"The key {key.display} expired at {when}. {_NEW_KEY}", code="key_expired"
+        )
     client = policy.clients[key.client_id]
     refused = budgets.still_refused(client)
     if refused is not None:

@@ -63,8 +63,8 @@ def _as_api_error(error: HTTPException) -> ApiError:
     if isinstance(error, NotFound):
         if why := why_not_served(request.path):
             return errors.UnknownEndpoint(
-                f"{where}: Faregate does not serve this part of OpenAI's API: {why}, so its cost"
-                " cannot be bounded. Nothing was sent to the provider.",
+                f"{where}: Faregate does not serve this part of OpenAI's API: {why}."
+                " Nothing was sent to the provider.",
                 code="endpoint_not_supported",
             )
         return errors.UnknownEndpoint(

@@ -243,8 +243,8 @@ A "-" stands where a framework has no such calls.
 
 ## Not served
 
-What cannot be bounded before it is sent is refused, with status 404 and a reason in OpenAI's
-error envelope; nothing is passed on unmetered.
+What cannot be bounded before it is sent, what OpenAI has replaced, and what is the account's own is
+refused, with status 404 and a reason in OpenAI's error envelope; nothing is passed on unmetered.
 
 {refused}
 """
