@@ -121,7 +121,7 @@ def _database(settings: Settings) -> Finding:
         return Finding(
             "database", "warn", f"{kind}, no keys yet", "`faregate client create`, `key create`."
         )
-    found = f"{kind}, {len(policy.clients)} clients, {len(policy.prices.names())} priced models"
+    found = f"{kind}; clients: {len(policy.clients)}, priced models: {len(policy.prices.names())}"
     return Finding("database", "ok", found)
 
 
@@ -213,7 +213,10 @@ def _provider(settings: Settings) -> Finding:
     except openai.OpenAIError as error:
         said = redact(first_line(error))
         return Finding(
-            "provider", "fail", f"{settings.upstream_url}: {said}", "Set FAREGATE_UPSTREAM_URL."
+            "provider",
+            "fail",
+            f"{settings.upstream_url}: {said}",
+            "Check FAREGATE_UPSTREAM_URL (it ends in /v1 as a rule), and that the provider runs.",
         )
     return Finding("provider", "ok", f"{settings.upstream_url}, {len(models.data)} models")
 
@@ -222,7 +225,7 @@ def _show(findings: list[Finding]) -> None:
     console = Console()
     table = Table(show_edge=False, pad_edge=False)
     for column in ("Check", "", "Found", "To mend it"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
     for finding in findings:
         table.add_row(finding.check, marks[finding.state], finding.found, finding.mend)

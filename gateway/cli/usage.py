@@ -32,8 +32,11 @@ from gateway.core.prices import CostLine, Meter, sum_lines
 _NONE_YET = "No usage is recorded here. A request through the gateway appears within seconds."
 _HELD = "charged at its hold, the most that it could have cost"
 _WHY = {
-    "exact": "the provider reported the usage",
-    "estimated": f"the provider did not report the usage: counted here, or {_HELD}",
+    "exact": "the provider reported the usage, or bills by what the request says",
+    "estimated": (
+        "an upper bound: the provider did not report all of the usage, or the price list lacks its"
+        f" rates; counted here, or {_HELD}"
+    ),
     "unknown": f"whether the provider billed it is not known: {_HELD}",
 }
 

@@ -8,13 +8,17 @@ from dataclasses import fields
 
 from gateway.simulator.app import run
 from gateway.simulator.errors import ProviderError
-from gateway.simulator.faults import Directives, directives_for
+from gateway.simulator.faults import Directives, Fault, directives_for
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m gateway.simulator",
+        prog="faregate simulate",
         description="A simulation of an OpenAI-compatible provider. It contains no model.",
+        epilog=(
+            "The options that name an x-sim- header say how all requests are answered; the header,"
+            f" sent to the simulator itself, says it for one. Faults: {', '.join(Fault)}."
+        ),
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")

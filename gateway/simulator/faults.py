@@ -111,7 +111,9 @@ def _parsed(name: str, value: object) -> Any:
         try:
             return Fault(text)
         except ValueError:
-            raise bad_request(f"Unknown simulator fault '{text}'.", "sim_fault") from None
+            raise bad_request(
+                f"Unknown simulator fault '{text}'; there are {', '.join(Fault)}.", "sim_fault"
+            ) from None
     if not text.isdecimal() or int(text) > NUMBER_MAX:
         raise bad_request(f"The simulator wants a count for '{name}', not '{text}'.", name)
     if name == "status" and not 400 <= int(text) <= 599:
