@@ -100,7 +100,8 @@ def _print_sums(sums: Sequence[Spending], by: str, first: datetime, last: dateti
 
 def _sum_cells(item: Spending) -> tuple[str, ...]:
     return (
-        item.group,
+        # Files, lists and the like are of no model.
+        item.group or "-",
         f"{item.requests:,}",
         f"{item.failures:,}",
         f"{item.input_tokens:,}",
@@ -152,7 +153,7 @@ def records(client: str | None, limit: int, as_json: bool) -> None:
 def _record_cells(row: Row[Any]) -> tuple[str, ...]:
     status = str(row.status or "-") if row.kind == "request" else row.kind
     return (
-        f"{row.request_id}\n{row.held_at:%Y-%m-%d %H:%M:%S}\n{row.client_name}, {row.model}",
+        f"{row.request_id}\n{row.held_at:%Y-%m-%d %H:%M:%S}\n{row.client_name}, {row.model or '-'}",
         f"{row.input_tokens:,}\n{row.output_tokens:,}",
         display_usd(row.cost_nano),
         status if row.certainty == "exact" else f"{status}\n{row.certainty}",

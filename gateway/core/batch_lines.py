@@ -199,13 +199,13 @@ class BatchBound:
     """The objects that lines name, each with the first place that names it."""
 
 
-def first_model(content: IO[bytes], line_bytes_max: int, depth_max: int) -> object:
-    """The model that the first line asks for. Raises BadRequest."""
+def first_model(content: IO[bytes], line_bytes_max: int, depth_max: int) -> tuple[int, object]:
+    """The first line's number, and the model that it asks for. Raises BadRequest."""
     for number, raw in numbered_lines(content, line_bytes_max, PARAM, "input file"):
         try:
-            return _body(parse_object(raw, depth_max, TOKEN_VALUES_MAX)).get("model")
+            return number, _body(parse_object(raw, depth_max, TOKEN_VALUES_MAX)).get("model")
         except BadRequest as error:
-            raise _at(number, error) from None
+            raise in_line(number, error) from None
     raise BadRequest("The input file has no lines.", param=PARAM)
 
 
@@ -231,7 +231,7 @@ def bound_lines(
             for what, name, place in kind.names(body):
                 found.named.setdefault((what, str(name)), f"line {number}: body.{place}")
         except ApiError as error:
-            raise _at(number, error) from None
+            raise in_line(number, error) from None
         if found.nano > BOUND_NANO_MAX:
             raise BadRequest(
                 "This batch could cost more than Faregate can hold for one request (about $9.0"
@@ -309,7 +309,7 @@ def _with_maximum(
     return {**body, fields[0]: most}
 
 
-def _at(number: int, error: ApiError) -> ApiError:
+def in_line(number: int, error: ApiError) -> ApiError:
     """``error`` with the line that it is about."""
     told = error.message.replace("The request body", "It")
     return type(error)(f"Line {number} of the input file: {told}", param=PARAM, code=error.code)

@@ -191,8 +191,9 @@ def checked(bound: Bound) -> Bound:
 def unpriced(price: Price, why: str) -> ModelUnpriced:
     """The error of a rate that ``price`` lacks."""
     return ModelUnpriced(
-        f"{why[0].upper()}{why[1:]}, so the cost of this request cannot be bounded."
-        f" A platform engineer can add one: faregate price set {price.model} --help.",
+        f"{why[0].upper()}{why[1:]}, so the cost of this request cannot be bounded. Is it a model"
+        " for this endpoint? If it is, a platform engineer can add the price:"
+        f" faregate price set {price.model} --help.",
         param="model",
     )
 

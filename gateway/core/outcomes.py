@@ -66,7 +66,11 @@ class Outcome:
 def exact(
     price: Price, usage: Usage, tier: str, web_search_calls: int, **facts: Any
 ) -> Outcome | None:
-    """The outcome of reported usage; None where it cannot be priced or believed."""
+    """The outcome of reported usage; None where it cannot be priced or believed.
+
+    ``web_search_calls`` are those that the provider bills and does not report: the most there
+    can have been, so that the cost is an upper bound and not exact.
+    """
     if web_search_calls:
         usage = usage.with_web_search_calls(web_search_calls)
     try:
@@ -77,11 +81,12 @@ def exact(
         # No request costs millions of dollars, and counters are exact only up to there.
         return None
     return Outcome(
-        certainty=Certainty.EXACT,
+        certainty=Certainty.ESTIMATED if web_search_calls else Certainty.EXACT,
         cost_nano=cost.nano,
         usage=usage,
         service_tier=tier,
         lines=cost.lines,
+        reason="searches_not_reported" if web_search_calls else None,
         **facts,
     )
 

@@ -204,6 +204,8 @@ class Chat:
             reasoning_tokens=reasoning,
             accepted_prediction_tokens=accepted,
             rejected_prediction_tokens=rejected,
+            # Each choice searches once, and the answer does not say so.
+            units=_searches(body, len(choices)),
             streamed=bool(body.get("stream")),
         )
 
@@ -234,6 +236,10 @@ def seed_of(body: Mapping[str, Any], model: Model) -> int:
     """What decides the answer to a chat request: the same for the same messages and seed."""
     content = orjson.dumps([model.snapshot, body["messages"], body.get("seed")])
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "big")
+
+
+def _searches(body: Mapping[str, Any], choices: int) -> dict[str, int]:
+    return {} if body.get("web_search_options") is None else {"web_search_calls": choices}
 
 
 def _with_functions_as_tools(body: dict[str, Any]) -> dict[str, Any]:

@@ -266,8 +266,8 @@ def test_only_endpoints_with_a_bound_may_be_called(endpoint: object) -> None:
 
 
 def test_the_first_line_names_the_model() -> None:
-    assert first_model(content(line(), {}), *LIMITS) == "m"
-    assert first_model(content({"body": {}}), *LIMITS) is None
+    assert first_model(content(line(), {}), *LIMITS) == (1, "m")
+    assert first_model(content({"body": {}}), *LIMITS) == (1, None)
 
 
 @pytest.mark.parametrize(

@@ -206,3 +206,16 @@ def test_an_answer_passes_byte_for_byte(rig: Rig, tenant: Tenant) -> None:
     ]
     assert normal[0] == normal[1]
     assert list(direct.json) == list(through.json)
+
+
+def test_searches_that_nobody_reports_are_charged_and_said_to_be_assumed(
+    rig: Rig, tenant: Tenant
+) -> None:
+    with tenant.caller.sdk() as sdk:
+        raw = sdk.chat.completions.with_raw_response.create(**question(web_search_options={}))
+    request_id = raw.headers["x-faregate-request-id"]
+    record = rig.record(request_id)
+    (charge,) = rig.provider.charges()[request_id]
+    assert charge.units == {"web_search_calls": 1}
+    assert (record.cost_nano, record.certainty) == (cost_nano(charge), "estimated")
+    assert record.rows[0].reason == "searches_not_reported"

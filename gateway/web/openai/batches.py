@@ -14,10 +14,12 @@ from gateway.core.batch_lines import (
     batch_rates,
     bound_lines,
     first_model,
+    in_line,
     line_kind,
 )
 from gateway.core.bounds import Bound
 from gateway.core.catalog import facts_for
+from gateway.core.errors import ApiError
 from gateway.core.holds import Hold
 from gateway.core.named_objects import described, files_of_batch
 from gateway.core.objects import Kind
@@ -50,8 +52,11 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     line_kind(body.get("endpoint"))
     content = content_of(at, client, body.get(PARAM), PARAM, BYTES_MAX)
     limits = (settings.body_bytes_max, settings.json_depth_max)
-    named = at.contents.read(content, lambda lines: first_model(lines, *limits))
-    model, price = priced_model(named, client, policy, at.models)
+    number, named = at.contents.read(content, lambda lines: first_model(lines, *limits))
+    try:
+        model, price = priced_model(named, client, policy, at.models)
+    except ApiError as error:
+        raise in_line(number, error) from None
     facts = facts_for(model)
     tier, rates = batch_rates(price)
     count = at.gate.tokenizer.counter(facts)
