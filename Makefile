@@ -26,6 +26,7 @@ help:  ## List the targets
 
 install:  ## Make .venv with the faregate command
 	$(BOOTSTRAP) runtime
+	@echo "Ready: $(BIN)/faregate"
 
 demo:  ## Run everything on this machine with live traffic (SECONDS=n, REAL=1)
 	$(BOOTSTRAP) runtime $(if $(filter 1,$(REAL)),real-model)

@@ -154,8 +154,8 @@ def _show(
             fields |= {"replaced_id": replaced.id, "replaced_expires_at": replaced.expires_at}
         print_json(fields)
         return
-    expiry = "never" if key.expires_at is None else f"{moment(key.expires_at)} UTC"
-    say(f"Key {key.id} of client {client}, expires {expiry}. Shown this once:")
+    expiry = "never expires" if key.expires_at is None else f"expires {moment(key.expires_at)} UTC"
+    say(f"Key {key.id} of client {client}, {expiry}. Shown this once:")
     say(f"\n  {key.secret}\n")
     say(f"export OPENAI_BASE_URL={url} OPENAI_API_KEY={key.secret}")
     if replaced is not None:
