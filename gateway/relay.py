@@ -363,8 +363,9 @@ def _is_refusal(status: int, body: bytes) -> bool:
         return False
     if status < 500:
         return True
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(parsed, dict) and isinstance(parsed.get("error"), dict)
+    return is_providers_error(parsed(body))
+
+
+def is_providers_error(payload: object) -> bool:
+    """Whether a parsed answer has the provider's error envelope: others before it have none."""
+    return isinstance(payload, dict) and isinstance(payload.get("error"), dict)

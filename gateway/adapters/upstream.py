@@ -286,7 +286,10 @@ class Upstream:
         """The object at ``path``, by the SDK; None where there is none. Raises UpstreamError."""
         try:
             found = self.sdk.get(path, cast_to=object)
-        except openai.NotFoundError:
+        except openai.NotFoundError as error:
+            if error.type is None:
+                # Not in the provider's words: something before it does not find the provider.
+                raise UpstreamError(_said(error)) from error
             return None
         except openai.OpenAIError as error:
             raise UpstreamError(_said(error)) from error

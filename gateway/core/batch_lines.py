@@ -105,6 +105,7 @@ class LineKind:
 
 def _bound_chat_line(body: Mapping[str, Any], by: LineRules) -> Bound:
     prompt = count_chat_prompt(body, by.facts, by.count)
+    _check_maximum(body, by)
     whole = _with_maximum(body, by, ("max_completion_tokens", "max_tokens"))
     bound = bound_chat(whole, by.price, by.facts, prompt, by.client, by.rules)
     return _without_searches(bound, bound.web_search_calls)
@@ -244,7 +245,8 @@ def bound_lines(
 def numbered_lines(
     content: IO[bytes], bytes_max: int, param: str, what: str
 ) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, numbered from 1. Raises BadRequest for one that is too long."""
+    """The lines that are not blank, numbered from 1. Raises BadRequest for one that is too long,
+    or that some readers would take for several."""
     number = 0
     while raw := content.readline(bytes_max + 1):
         number += 1
@@ -252,8 +254,17 @@ def numbered_lines(
             raise BadRequest(
                 f"Line {number} of the {what} is longer than {bytes_max:,} bytes.", param=param
             )
-        if raw.strip():
-            yield number, raw.strip()
+        if not (line := raw.strip()):
+            continue
+        if b"\r" in line:
+            # White space to JSON, but to some readers the end of a line: they would find other
+            # lines than were checked.
+            raise BadRequest(
+                f"Line {number} of the {what} has a carriage return inside. Lines end with a line"
+                " feed.",
+                param=param,
+            )
+        yield number, line
 
 
 def _check_frame(line: Mapping[str, Any], endpoint: str, custom_ids: set[str]) -> None:
@@ -291,6 +302,19 @@ def _check_body(body: Mapping[str, Any], known: Set[str], by: LineRules) -> None
         refuse_unknown(body, known)
     if body.get("service_tier") not in _TIERS:
         raise BadRequest("service_tier cannot be used in a batch, which is a tier of its own.")
+
+
+def _check_maximum(body: Mapping[str, Any], by: LineRules) -> None:
+    """Raise BadRequest for a maximum in a field that the provider is not known to obey.
+
+    Of other requests the gateway writes the maximum into the field that is; here it cannot.
+    """
+    obeyed = by.rules.output_limit_field
+    if obeyed == "max_tokens" and body.get("max_completion_tokens") is not None:
+        raise BadRequest(
+            "max_completion_tokens cannot be used in a batch: this deployment's provider limits"
+            f" answers by {obeyed} (FAREGATE_OUTPUT_LIMIT_FIELD). Set that."
+        )
 
 
 def _with_maximum(

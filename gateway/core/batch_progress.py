@@ -60,7 +60,7 @@ def _outcome(asking: Asking, batch: Mapping[str, Any], work: Work, price: Price 
             bill.add(usage)
         elif isinstance(output, str):
             _add_lines(bill, asking, output, str(work.details.get("endpoint")))
-        elif succeeded or (usage is not None and usage != Usage()):
+        elif succeeded != 0 or (usage is not None and usage != Usage()):
             return _held(work, "usage_not_reported")
     except (InvalidUsage, Gone):
         return _held(work, "usage_not_reported")
@@ -69,10 +69,16 @@ def _outcome(asking: Asking, batch: Mapping[str, Any], work: Work, price: Price 
     return bill.outcome(work, "batch_failed" if batch.get("status") == "failed" else None)
 
 
-def _succeeded(batch: Mapping[str, Any]) -> int:
+def _succeeded(batch: Mapping[str, Any]) -> int | None:
+    """How many lines succeeded; None where nobody says: missing is not zero.
+
+    None did in a batch that failed: its lines were refused before any of them ran.
+    """
     counts = batch.get("request_counts")
     found = counts.get("completed") if isinstance(counts, dict) else None
-    return found if isinstance(found, int) else 0
+    if isinstance(found, int):
+        return found
+    return 0 if batch.get("status") == "failed" else None
 
 
 def _reported(batch: Mapping[str, Any]) -> Usage | None:
@@ -82,9 +88,9 @@ def _reported(batch: Mapping[str, Any]) -> Usage | None:
         return None
 
 
-def _sums_up(price: Price, tier: str, usage: Usage, succeeded: int) -> bool:
+def _sums_up(price: Price, tier: str, usage: Usage, succeeded: int | None) -> bool:
     """Whether the sum over all lines costs what the lines cost one by one."""
-    if usage == Usage() and succeeded:
+    if usage == Usage() and succeeded != 0:
         # Not a report of nothing used, but none.
         return False
     rates = price.rates(tier)

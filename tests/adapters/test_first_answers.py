@@ -54,6 +54,31 @@ def test_what_ended_without_an_answer_is_not_run_again(world: World, answers: Fi
     assert answers.claim(1, "expired", "body", "frq_retry").state == "lost"
 
 
+def test_what_was_not_billed_blocks_no_key(world: World, answers: FirstAnswers) -> None:
+    # Its process died, or lost sight of Redis, before it could give the key up.
+    hold = world.budgets.reserve(world.wish(STRICT))
+    answers.claim(1, "released", "body", hold.request_id)
+    world.budgets.release(hold, RESULT)
+    assert answers.claim(1, "released", "body", "frq_retry").state == "claimed"
+    unsure = world.wish(STRICT)
+    answers.claim(1, "unsure", "body", unsure.request_id)
+    world.budgets.release_unsure(unsure)
+    assert answers.claim(1, "unsure", "body", "frq_retry").state == "claimed"
+
+
+def test_what_may_have_been_billed_and_forgotten_is_not_run_again(
+    world: World, answers: FirstAnswers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.adapters.first_answers._RESERVE_MS", -1)
+    answers.claim(1, "key", "body", "frq_1")
+    (name,) = world.budgets.redis.scan_iter(match=world.budgets.keys.first_answer(1, "*"))
+    day_ms = 24 * 3600 * 1000
+    for age_ms, state in ((3 * day_ms, "lost"), (day_ms, "claimed")):
+        seconds, micros = world.budgets.redis.time()
+        world.budgets.redis.hset(name, "at", seconds * 1000 + micros // 1000 - age_ms)
+        assert answers.claim(1, "key", "body", "frq_retry").state == state
+
+
 def test_what_never_placed_a_hold_is_run_after_a_while(
     answers: FirstAnswers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -335,6 +336,33 @@ def test_models_are_the_sdk_s(serve: Callable[..., SocketProvider]) -> None:
     assert [model.id for model in to.models()] == ["gpt-4o"]
     with pytest.raises(UpstreamError):
         upstream(find_free_port()).models()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "known"),
+    [
+        (200, {"id": "file-1"}, True),
+        (404, {"error": {"message": "gone", "type": "invalid_request_error"}}, False),
+        # Whoever says this does not find the provider; the object may well be there.
+        (404, {"detail": "Not Found"}, None),
+        (503, {"error": {"message": "busy", "type": "server_error"}}, None),
+    ],
+)
+def test_an_object_is_gone_where_the_provider_says_so(
+    serve: Callable[..., SocketProvider], status: int, body: dict[str, Any], known: bool | None
+) -> None:
+    def play(talk: Talk) -> None:
+        talk.request()
+        talk.answer(
+            json.dumps(body).encode(), b"Content-Type: application/json", status=b"%d X" % status
+        )
+
+    to = upstream(serve(play).port)
+    if known is None:
+        with pytest.raises(UpstreamError):
+            to.described("/files/file-1")
+    else:
+        assert to.described("/files/file-1") == (body if known else None)
 
 
 def test_the_sdk_connects_directly_as_the_hot_path_does(

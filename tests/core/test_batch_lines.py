@@ -227,6 +227,14 @@ def test_what_changes_nothing_is_taken(fields: dict[str, Any]) -> None:
     assert bound(line(**fields)).lines == 1
 
 
+def test_a_maximum_that_the_provider_may_not_obey_is_refused() -> None:
+    by = replace(BY, rules=BoundRules(256, "default", "max_tokens"))
+    error = refused(line(max_completion_tokens=1), by=by)
+    assert "FAREGATE_OUTPUT_LIMIT_FIELD" in error.message
+    obeyed = bound(line(max_tokens=1), by=by)
+    assert obeyed.nano == bound(line(max_tokens=1)).nano < bound(line(), by=by).nano
+
+
 def test_unknown_fields_pass_only_where_the_deployment_lets_them() -> None:
     assert bound(line(brand_new="x")).lines == 1
     error = refused(line(brand_new="x"), by=replace(BY, unknown_pass=False))
@@ -252,6 +260,15 @@ def test_a_line_beyond_the_limits_is_refused() -> None:
         bound_lines(content(line()), CHAT, BY, 50, 20)
     with pytest.raises(BadRequest, match="nested deeper than 3 levels"):
         bound_lines(content(line()), CHAT, BY, 1000, 3)
+
+
+def test_a_line_that_some_readers_take_for_several_is_refused() -> None:
+    inner = json.dumps(line(9, max_tokens=400)).encode()
+    one = json.dumps(line(metadata={"x": "?"})).encode().replace(b'"?"', b"\r" + inner + b"\r")
+    with pytest.raises(BadRequest, match="Line 1 of the input file has a carriage return inside"):
+        bound_lines(io.BytesIO(one), CHAT, BY, *LIMITS)
+    ended = json.dumps(line()).encode() + b"\r\n\r\n"
+    assert bound_lines(io.BytesIO(ended), CHAT, BY, *LIMITS).lines == 1
 
 
 @pytest.mark.parametrize("endpoint", ["/v1/videos", None, 5, "chat/completions"])

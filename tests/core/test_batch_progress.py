@@ -144,6 +144,11 @@ def test_a_batch_that_failed_validation_costs_nothing() -> None:
         assert (found.cost_nano, found.certainty, found.reason) == (0, "exact", "batch_failed")
 
 
+def test_a_batch_that_failed_without_counts_costs_nothing() -> None:
+    found = outcome(Provider(batch("failed", output_file_id=None, request_counts=None)))
+    assert (found.cost_nano, found.certainty, found.reason) == (0, "exact", "batch_failed")
+
+
 def test_a_batch_cancelled_before_anything_ran_costs_nothing() -> None:
     cancelled = batch("cancelled", output_file_id=None, request_counts={"completed": 0})
     found = outcome(Provider(cancelled))
@@ -204,6 +209,9 @@ def test_what_the_sum_does_not_tell_apart_is_read_from_the_lines(meter: str) -> 
     [
         Provider(batch()),
         Provider(batch(output_file_id=None)),
+        # Without counts, no output file does not say that nothing ran.
+        Provider(batch("cancelled", output_file_id=None, request_counts=None)),
+        Provider(batch("expired", output_file_id=None, request_counts={}, usage=usage(0, 0))),
         Provider(batch(), [b"{"]),
         Provider(batch(), [[]]),
         Provider(batch(), [{"response": {"status_code": 200, "body": {}}}]),

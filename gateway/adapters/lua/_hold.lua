@@ -10,8 +10,9 @@
 --                    charged   nano-dollars charged at expiry (state expired only)
 --                    handed    1 where it was handed over to long-lived work, which is no
 --                              request in flight any more
+--                    free      1 where nothing was billed (state closed only)
 --
--- A closed hold keeps its state alone, for ENDED_MS: what comes late for it (a call whose reply
+-- A closed hold keeps its state and whether it was free, for ENDED_MS: what comes late for it (a call whose reply
 -- was lost, a reserve that was overtaken) can tell that it ended from that it never was, and
 -- must neither place a hold that nobody owns nor charge a second time. Of long-lived work it keeps
 -- it for thirty days: the follower that settled it may have died before it could write that down,
@@ -62,9 +63,10 @@ local function budgets_of(hold, first_key)
   return budgets
 end
 
-local function close_id(key, handed)
+local function close_id(key, handed, free)
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'closed')
+  if free then redis.call('HSET', key, 'free', '1') end
   redis.call('PEXPIRE', key, handed and 2592000000 or ENDED_MS)
 end
 

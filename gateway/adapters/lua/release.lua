@@ -9,7 +9,7 @@
 
 local hold = read_hold(KEYS[1])
 if not hold then
-  close_id(KEYS[1], false)
+  close_id(KEYS[1], false, true)
   return {'already'}
 end
 if hold.state == 'closed' then return {'already'} end
@@ -20,13 +20,13 @@ local at = now_ms()
 if hold.state == 'expired' then
   local left = charge(budgets, 5, -hold.charged, false)
   emit(KEYS[4], ARGV[1], 'correction', 'released', -hold.charged, hold, ARGV[2], at)
-  close_id(KEYS[1], hold.handed)
+  close_id(KEYS[1], hold.handed, true)
   return {'released', left}
 end
 
 local left = charge(budgets, 5, 0, true)
 emit(KEYS[4], ARGV[1], 'request', 'released', 0, hold, ARGV[2], at)
-close_id(KEYS[1], hold.handed)
+close_id(KEYS[1], hold.handed, true)
 leave(hold, KEYS[2], KEYS[3], ARGV[1])
 if hold.token_us > 0 and not hold.handed then
   local tat = tonumber(redis.call('HGET', KEYS[3], 'tokens_tat') or '0')

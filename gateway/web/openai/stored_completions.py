@@ -22,7 +22,7 @@ from gateway.core.objects import Kind, OwnedObject, PageWish
 from gateway.core.policy import Policy
 from gateway.core.stored_filters import CompletionFilter, completion_filter
 from gateway.exchange import Exchange, Gate
-from gateway.relay import admit, free, parsed
+from gateway.relay import admit, free, is_providers_error, parsed
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.openai.objects import on_object, page_wish
@@ -126,10 +126,10 @@ def _read(gate: Gate, exchange: Exchange, one: OwnedObject) -> Mapping[str, Any]
         raise UpstreamUnreachable(
             "The provider, which keeps the completions, cannot be reached. Try again shortly."
         ) from None
-    if answer.status == 404:
+    found = parsed(body)
+    if answer.status == 404 and is_providers_error(found):
         gate.objects.note([replace(one, deleted=True)])
         return None
-    found = parsed(body)
     if answer.status != 200 or not isinstance(found, dict) or found.get("id") != one.id:
         raise UpstreamInvalid(
             f"The provider, which keeps the completions, answered with status {answer.status}"
