@@ -29,7 +29,7 @@ from gateway.core.chat_fields import (
 )
 from gateway.core.completion_bounds import bound_completion, count_prompts
 from gateway.core.errors import ApiError, BadRequest
-from gateway.core.named_objects import file_ids_in
+from gateway.core.named_objects import file_ids_in, spoken_answers_in
 from gateway.core.objects import Kind
 from gateway.core.policy import Client
 from gateway.core.prices import STANDARD_TIER, Price
@@ -91,6 +91,11 @@ def _files_of(body: Mapping[str, Any]) -> Iterator[tuple[Kind, object, str]]:
     return ((Kind.FILE, file_id, place) for file_id, place in file_ids_in(body))
 
 
+def _named_in_chat(body: Mapping[str, Any]) -> Iterator[tuple[Kind, object, str]]:
+    yield from _files_of(body)
+    yield from ((Kind.SPOKEN_ANSWER, name, place) for name, place in spoken_answers_in(body))
+
+
 @dataclass(frozen=True, slots=True)
 class LineKind:
     """How the lines of one endpoint are bounded, and how their answers report usage."""
@@ -149,7 +154,7 @@ def _named_in_response(body: Mapping[str, Any]) -> Iterator[tuple[Kind, object, 
 
 
 LINE_KINDS: Mapping[str, LineKind] = {
-    "/v1/chat/completions": LineKind(_bound_chat_line, usage_from_chat, KNOWN),
+    "/v1/chat/completions": LineKind(_bound_chat_line, usage_from_chat, KNOWN, _named_in_chat),
     "/v1/completions": LineKind(_bound_completion_line, usage_from_chat, completion_bounds.KNOWN),
     "/v1/embeddings": LineKind(_bound_embedding_line, usage_from_chat, KNOWN_OF_EMBEDDINGS),
     "/v1/moderations": LineKind(

@@ -7,7 +7,7 @@ by asking for usage: the extra usage chunk, and the ``"usage":null`` of the othe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,12 +45,13 @@ class ChatStreamMeter:
     stored: bool = False
     """Whether the provider keeps the answer, so that its id is an object with an owner."""
     found: list[Found] = field(default_factory=list)
+    spoken: set[str] = field(default_factory=set)
+    """Ids of spoken answers that are found already, which more than one piece may bear."""
 
     def take(self, event: bytes) -> bytes:
         """What to pass on of ``event``: itself, a part of it, or nothing."""
-        if self.stored and (found := _stored_answer(event)):
-            self.found += found
-            self.stored = False
+        if self.stored or b'"audio"' in event:
+            self._find(event)
         if b'"usage"' in event or b'"error"' in event:
             return self._inspect(event)
         if DONE in event and event_data(event) == DONE:
@@ -58,6 +59,20 @@ class ChatStreamMeter:
             return event
         self._keep(event)
         return event
+
+    def _find(self, event: bytes) -> None:
+        try:
+            chunk = json.loads(event_data(event))
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(chunk, dict):
+            return
+        if self.stored and (found := completions_of(chunk)):
+            self.found += found
+            self.stored = False
+        spoken = spoken_answers_of(chunk, self.spoken)
+        self.found += spoken
+        self.spoken.update(one.id for one in spoken)
 
     def _keep(self, event: bytes) -> None:
         if self.kept_bytes <= KEPT_BYTES_MAX:
@@ -120,15 +135,6 @@ class ChatStreamMeter:
         return counted + choices * OUTPUT_AHEAD_TOKENS
 
 
-def _stored_answer(event: bytes) -> list[Found]:
-    """The kept answer that a chunk belongs to."""
-    try:
-        chunk = json.loads(event_data(event))
-    except (ValueError, RecursionError):
-        return []
-    return completions_of(chunk) if isinstance(chunk, dict) else []
-
-
 def completions_of(answer: Mapping[str, Any]) -> list[Found]:
     """The object that a stored chat completion, or a chunk of one, is."""
     name, created = answer.get("id"), answer.get("created")
@@ -136,6 +142,31 @@ def completions_of(answer: Mapping[str, Any]) -> list[Found]:
         return []
     at = created if isinstance(created, int) else 0
     return [Found(Kind.COMPLETION, name, at, str(answer.get("model", "")))]
+
+
+def spoken_answers_of(answer: Mapping[str, Any], known: Set[str] = frozenset()) -> list[Found]:
+    """The spoken answers in a chat completion, or in a chunk of one, that are not ``known``.
+
+    The provider keeps their sound for a while, also where the completion is not stored, and
+    takes it into a later conversation by its id. Source: OpenAI API reference, "Create chat
+    completion", ``messages[].audio.id``.
+    """
+    choices, created = answer.get("choices"), answer.get("created")
+    found: dict[str, Found] = {}
+    for choice in choices if isinstance(choices, list) else []:
+        for part in ("message", "delta"):
+            said = choice.get(part) if isinstance(choice, dict) else None
+            audio = said.get("audio") if isinstance(said, dict) else None
+            name = audio.get("id") if isinstance(audio, dict) else None
+            if isinstance(name, str) and name not in known:
+                at = created if isinstance(created, int) else 0
+                found[name] = Found(Kind.SPOKEN_ANSWER, name, at, str(answer.get("model", "")))
+    return list(found.values())
+
+
+def stored_completion(answer: Mapping[str, Any]) -> list[Found]:
+    """The objects of a chat completion that the provider keeps."""
+    return [*completions_of(answer), *spoken_answers_of(answer)]
 
 
 def _generated(chunk: object) -> Iterator[tuple[tuple[int, str], str]]:

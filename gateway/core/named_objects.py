@@ -88,6 +88,16 @@ def file_ids_in(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _file_ids(value, name)
 
 
+def spoken_answers_in(body: Mapping[str, Any]) -> Iterator[tuple[object, str]]:
+    """The earlier spoken answers that a chat completion's ``body`` goes on from, with places."""
+    messages = body.get("messages")
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        audio = message.get("audio") if isinstance(message, dict) else None
+        if audio is not None:
+            name = audio.get("id") if isinstance(audio, dict) else None
+            yield name, f"messages[{index}].audio.id"
+
+
 def _file_ids(value: dict[str, Any] | list[Any], place: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, list):
         for index, item in enumerate(value):

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     RESPONSE_ITEM = "response.item"
     """An output item of a response, which later requests may refer to by its id."""
     COMPLETION = "chat.completion"
+    SPOKEN_ANSWER = "chat.completion.audio"
+    """The sound of an answer, which later requests may refer to by its id."""
 
 
 class WorkState(StrEnum):

@@ -172,6 +172,10 @@ def test_what_cannot_be_counted_is_bounded_by_the_window() -> None:
     assert found.named == {
         (Kind.FILE, "file-1"): "line 2: body.messages[0].content[0].file.file_id"
     }
+    said = [{"role": "assistant", "audio": {"id": "audio_1"}}]
+    assert bound(line(7, messages=said, max_tokens=1)).named == {
+        (Kind.SPOKEN_ANSWER, "audio_1"): "line 1: body.messages[0].audio.id"
+    }
 
 
 def test_blank_lines_are_counted_and_passed_over() -> None:

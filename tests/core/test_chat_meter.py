@@ -11,8 +11,11 @@ from gateway.core.chat_meter import (
     KEPT_BYTES_MAX,
     OUTPUT_AHEAD_TOKENS,
     ChatStreamMeter,
+    spoken_answers_of,
+    stored_completion,
 )
 from gateway.core.meters import Reading, read_answer
+from gateway.core.objects import Found, Kind
 from gateway.core.sse import comment, data_event, event_data
 from gateway.core.usage import Usage
 
@@ -291,3 +294,55 @@ def test_usage_in_a_chunk_of_its_own_is_of_the_whole() -> None:
     meter = ChatStreamMeter(show_usage=False)
     meter.take(data_event(json.dumps({"choices": [], "usage": USAGE}).encode()))
     assert meter.complete
+
+
+# Spoken answers, which the provider keeps by ids of their own
+
+SPOKEN = {"id": "audio_1", "data": "UklGRg==", "transcript": "Hello.", "expires_at": 9}
+
+
+def test_a_spoken_answer_is_an_object_whether_or_not_the_completion_is_kept() -> None:
+    answer = {
+        "id": "chatcmpl-1",
+        "created": 5,
+        "model": "gpt-audio",
+        "choices": [
+            {"index": 0, "message": {"content": None, "audio": SPOKEN}},
+            {"index": 1, "message": {"content": None, "audio": {**SPOKEN, "id": "audio_2"}}},
+            {"index": 2, "message": {"content": "silent", "audio": None}},
+        ],
+    }
+    spoken = [Found(Kind.SPOKEN_ANSWER, f"audio_{n}", 5, "gpt-audio") for n in (1, 2)]
+    assert spoken_answers_of(answer) == spoken
+    kept = Found(Kind.COMPLETION, "chatcmpl-1", 5, "gpt-audio")
+    assert stored_completion(answer) == [kept, *spoken]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"choices": None}, {"choices": [None, {"message": 1}, {"delta": {"audio": 1}}]}]
+)
+def test_an_answer_that_says_nothing(answer: dict[str, Any]) -> None:
+    assert spoken_answers_of(answer) == []
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_spoken_answer_of_a_stream_is_found_once_with_its_first_piece(stored: bool) -> None:
+    meter = ChatStreamMeter(False, stored=stored)
+    pieces: list[dict[str, Any]] = [
+        {"role": "assistant"},
+        {"audio": {"id": "audio_1", "transcript": "Hel"}},
+        {"audio": SPOKEN},
+    ]
+    for piece in pieces:
+        assert passed(chunk(piece), meter) == chunk(piece)
+        if piece == pieces[1]:
+            assert [one.id for one in meter.found if one.kind is Kind.SPOKEN_ANSWER] == ["audio_1"]
+    kinds = [Kind.COMPLETION] * stored + [Kind.SPOKEN_ANSWER]
+    assert [one.kind for one in meter.found] == kinds
+
+
+def test_a_piece_of_sound_that_is_no_json_is_passed_on() -> None:
+    meter = ChatStreamMeter(False)
+    raw = b'data: {"audio"\n\n'
+    assert meter.take(raw) == raw
+    assert meter.found == []

@@ -12,6 +12,7 @@ from gateway.core.named_objects import (
     files_of_batch,
     is_whole,
     results_of_job,
+    spoken_answers_in,
 )
 from gateway.core.objects import Found, Kind
 
@@ -111,3 +112,21 @@ def test_files_are_found_wherever_the_provider_could_read_them(
     body: dict[str, Any], found: list[tuple[str, str]]
 ) -> None:
     assert list(file_ids_in(body)) == found
+
+
+def test_earlier_spoken_answers_are_named_by_messages_alone() -> None:
+    said = {"role": "assistant", "audio": {"id": "audio_1"}}
+    plain = {"role": "user", "content": "And then?"}
+    body = {"audio": {"voice": "alloy", "format": "wav"}, "messages": [said, plain, "odd"]}
+    assert list(spoken_answers_in(body)) == [("audio_1", "messages[0].audio.id")]
+
+
+@pytest.mark.parametrize("audio", [{}, {"id": None}, "audio_1", ["audio_1"]])
+def test_a_spoken_answer_without_an_id_is_named_as_one_that_nobody_has(audio: object) -> None:
+    body = {"messages": [{"role": "assistant", "audio": audio}]}
+    assert list(spoken_answers_in(body)) == [(None, "messages[0].audio.id")]
+
+
+@pytest.mark.parametrize("body", [{}, {"messages": None}, {"messages": [{"audio": None}]}])
+def test_a_body_without_spoken_answers(body: dict[str, Any]) -> None:
+    assert list(spoken_answers_in(body)) == []

@@ -13,11 +13,12 @@ from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
 from gateway.core.chat_fields import KNOWN
-from gateway.core.chat_meter import ChatStreamMeter, completions_of
-from gateway.core.named_objects import file_ids_in
+from gateway.core.chat_meter import ChatStreamMeter, spoken_answers_of, stored_completion
+from gateway.core.named_objects import file_ids_in, spoken_answers_in
+from gateway.core.objects import Kind
 from gateway.core.policy import Policy
 from gateway.core.tokens import count_chat_prompt
-from gateway.exchange import Exchange, owns_nothing
+from gateway.exchange import Exchange
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
@@ -43,6 +44,8 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     check_fields(body, KNOWN, settings)
     check_stream_fields(body)
     check_files(at, client, file_ids_in(body))
+    for name, place in spoken_answers_in(body):
+        at.gate.objects.find(client, Kind.SPOKEN_ANSWER, name, place)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)
     count = tokenizer.counter(facts)
@@ -65,7 +68,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
         streamed=bool(body.get("stream")),
         rewrite=rewritten_chat,
         stream_meter=partial(_stream_meter, body, bound.choices),
-        owns=completions_of if body.get("store") is True else owns_nothing,
+        owns=stored_completion if body.get("store") is True else spoken_answers_of,
         headers=forwarded_headers(settings),
     )
 
