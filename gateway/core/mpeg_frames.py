@@ -32,7 +32,7 @@ TICKS_PER_SECOND = lcm(*(hertz for rates in _HERTZ.values() for hertz in rates))
 
 _HEAD = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]")
 _HEAD_BYTES = 3
-_TAG_BYTES = 10
+TAG_BYTES = 10
 
 
 def _known_frames() -> dict[int, tuple[int, int]]:
@@ -74,10 +74,10 @@ class FrameClock:
         """Take the next bytes."""
         data = self._rest + data
         if self._expected is None:
-            if len(data) < _TAG_BYTES and data[:3] == b"ID3"[: len(data)]:
+            if len(data) < TAG_BYTES and data[:3] == b"ID3"[: len(data)]:
                 self._rest = data
                 return
-            self._expected = _tag_end(data)
+            self._expected = tag_end(data)
         if self._looked_at <= FRAMES_MAX:
             for match in _HEAD.finditer(data):
                 self._take(self._at + match.start(), match.group())
@@ -111,11 +111,16 @@ class FrameClock:
             self._expected = at + size
 
 
-def _tag_end(data: bytes) -> int:
+def begins_a_frame(data: bytes) -> bool:
+    """Whether ``data`` begins with a frame's head."""
+    return _HEAD.match(data) is not None
+
+
+def tag_end(data: bytes) -> int:
     """Where an ID3v2 tag at the start ends; its size has seven bits in each of four bytes."""
     if data[:3] != b"ID3":
         return 0
     size = 0
-    for byte in data[6:_TAG_BYTES]:
+    for byte in data[6:TAG_BYTES]:
         size = size << 7 | byte & 0x7F
-    return _TAG_BYTES + size
+    return TAG_BYTES + size

@@ -2,8 +2,9 @@
 
 What is billed by time must be bounded before a decoder has seen it, and a header can say
 anything: the time follows from how many bytes there are, and from how few a second of sound
-can take. A WAV file of samples, and an MP3 file, tell that themselves; for other formats it is
-a declared rate, below what their encoders make of speech (``RATES``).
+can take. A WAV file of samples, and the frames of MP3 and FLAC, tell that themselves; for other
+formats it is a declared rate, below what their encoders make of speech (``RATES``). That rate is an
+assumption: silence can take less.
 
 Sources: RIFF/WAVE (Microsoft, "Multiple channel audio data and WAVE files"); ISO 11172-3 and
 13818-3 (MPEG audio frames); RFC 9639 (FLAC).
@@ -16,19 +17,18 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import IO
 
-from gateway.core.mpeg_frames import FrameClock
+from gateway.core import flac_frames
+from gateway.core.mpeg_frames import TAG_BYTES, FrameClock, begins_a_frame, tag_end
 
 RATES = {
     "mp3": 1_000,
     "wav": 1_000,
-    "flac": 4_000,
     "opus": 750,
     "aac": 750,
 }
 """Fewest bytes of a second of sound. mp3: 8 kbit/s, the lowest of the format. wav that is not
-plain samples: 8 kbit/s, which speech codecs inside it do not fall below. flac: 32 kbit/s, half of
-what quiet 16 kHz speech takes; it is used beside the length that the file states. opus and aac,
-also inside ogg, webm, mp4 and m4a files: 6 kbit/s, the lowest that Opus is specified for."""
+plain samples: 8 kbit/s, which speech codecs inside it do not fall below. opus and aac, also inside
+ogg, webm, mp4 and m4a files: 6 kbit/s, the lowest that Opus is specified for."""
 UNKNOWN_RATE = min(RATES.values())
 
 LAST_FRAME_SECONDS = Fraction(12, 100)
@@ -53,36 +53,47 @@ def longest_seconds(content: IO[bytes], size: int, filename: str) -> Fraction:
     The name's extension should agree with what the file begins with, since either may decide how
     the provider decodes it: where they differ, what the size allows counts as well.
     """
-    content.seek(0)
-    start = content.read(12)
+    at, start = _after_tags(content)
     named = _EXTENSIONS.get(filename.rpartition(".")[2].lower())
     found, kind = [], None
     if start[:4] == b"RIFF" and start[8:12] == b"WAVE":
         kind = "wav"
-        found.append(_wav(content, size))
+        found.append(_wav(content, at, size))
     elif start[:4] == b"fLaC":
         kind = "flac"
-        found += [_flac(content), _by_size(size, RATES["flac"])]
+        found.append(_flac(content, at))
+    elif begins_a_frame(start):
+        kind = "mp3"
     if named == "mp3":
         found.append(_mp3(content))
-    agreed = named in (kind, None) if kind is not None else named == "mp3"
-    if not agreed:
+    if kind is None or named not in (kind, None) or (kind == "mp3" and named is None):
         found.append(_by_size(size, UNKNOWN_RATE))
     return max(found)
+
+
+def _after_tags(content: IO[bytes]) -> tuple[int, bytes]:
+    """Where the ID3v2 tags at the start end, which decoders pass over, and what follows."""
+    at = 0
+    while True:
+        content.seek(at)
+        start = content.read(12)
+        if len(start) < TAG_BYTES or not (after := tag_end(start)):
+            return at, start
+        at += after
 
 
 def _by_size(size: int, rate: int) -> Fraction:
     return Fraction(size, rate) + LAST_FRAME_SECONDS
 
 
-def _wav(content: IO[bytes], size: int) -> Fraction:
+def _wav(content: IO[bytes], start: int, size: int) -> Fraction:
     """Bytes of sound over bytes a second.
 
     All bytes after the first data chunk's head are taken for sound, whatever size it states:
     writers of streams leave it open, and decoders read on. The rate is the lowest of those that
     the file states and that follow from what it states.
     """
-    at = 12
+    at = start + 12
     rates: list[int] = []
     for _ in range(_CHUNKS_MAX):
         content.seek(at)
@@ -114,15 +125,14 @@ def _rates(chunk: bytes) -> Iterator[int]:
     yield hertz * channels * bits // 8
 
 
-def _flac(content: IO[bytes]) -> Fraction:
-    """The length that the STREAMINFO block states; 0 where it states none."""
-    content.seek(18)
+def _flac(content: IO[bytes], start: int) -> Fraction:
+    """The length of its frames, or the one that the STREAMINFO block states, if that is more."""
+    content.seek(start + 18)
     packed = content.read(8)
-    if len(packed) < 8:
-        return Fraction(0)
-    (fields,) = struct.unpack(">Q", packed)
+    (fields,) = struct.unpack(">Q", packed.ljust(8, b"\x00"))
     hertz, samples = fields >> 44, fields & (1 << 36) - 1
-    return Fraction(samples, hertz) if hertz else Fraction(0)
+    stated = Fraction(samples, hertz) if hertz else Fraction(0)
+    return max(stated, flac_frames.longest_seconds(content, start, hertz))
 
 
 def _mp3(content: IO[bytes]) -> Fraction:

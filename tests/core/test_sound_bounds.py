@@ -12,6 +12,7 @@ from gateway.core.sound_bounds import LAST_FRAME_SECONDS, RATES, UNKNOWN_RATE, l
 from gateway.simulator.errors import ProviderError
 from gateway.simulator.sound import mp3, wav
 from gateway.simulator.sound_length import seconds_of
+from tests.core.test_flac_frames import frame
 
 PCM = (1, 1, 24_000, 48_000, 2, 16)
 
@@ -111,8 +112,19 @@ def test_a_malformed_wav_file_counts_by_its_size(data: bytes) -> None:
 def test_mp3_files_play_as_long_as_their_frames() -> None:
     assert _longest(mp3(61_000), "a.mp3") == seconds_of(mp3(61_000))
     assert _longest(mp3(480), "a.MPGA") == Fraction(480, 1_000)
-    # Layer II is no frame here, and counts at the lowest rate.
-    assert _longest(b"\xff\xfd\x90\x00" * 990, "a.mpeg") == 4
+    tag = b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10)
+    tagged = tag + mp3(61_000)
+    assert seconds_of(tagged) <= _longest(tagged, "a.mp3") < seconds_of(tagged) + 1
+    # Layer II is no frame here, and counts at the lowest rate of all.
+    second = b"\xff\xfd\x90\x00" * 990
+    assert _longest(second, "a.mpeg") == _by_size(second, UNKNOWN_RATE)
+
+
+@pytest.mark.parametrize("start", [b"OggS", b"\x1a\x45\xdf\xa3", b"\x00\x00\x00\x18ftyp"])
+def test_another_format_by_the_name_of_mp3_counts_by_its_size(start: bytes) -> None:
+    tag = b"ID3\x04\x00\x00\x00\x00\x00\x00"
+    for data in (start + mp3(61_000), tag + start + mp3(61_000), tag * 3 + start + bytes(9_000)):
+        assert _longest(data, "a.mp3") >= _by_size(data, UNKNOWN_RATE)
 
 
 def _flac(hertz: int, samples: int, size: int = 42) -> bytes:
@@ -124,14 +136,17 @@ def _flac(hertz: int, samples: int, size: int = 42) -> bytes:
     ("data", "seconds"),
     [
         (_flac(16_000, 32_000), Fraction(2)),
-        (_flac(16_000, 32_000, 40_000), 10 + LAST_FRAME_SECONDS),
-        (_flac(16_000, 0, 4_000), 1 + LAST_FRAME_SECONDS),
-        (_flac(0, 32_000, 4_000), 1 + LAST_FRAME_SECONDS),
-        (b"fLaC", Fraction(4, 4_000) + LAST_FRAME_SECONDS),
+        (_flac(16_000, 32_000, 40_000), Fraction(2)),
+        (_flac(8_000, 1) + frame() + frame(1), 2 * Fraction(65_535, 8_000)),
+        (_flac(16_000, 0) + frame(size=b"", codes=0x80), Fraction(256, 16_000)),
+        (_flac(0, 32_000, 4_000), Fraction(0)),
+        (b"fLaC", Fraction(0)),
     ],
 )
-def test_flac_files_play_as_they_state_or_by_their_size(data: bytes, seconds: Fraction) -> None:
+def test_flac_files_play_as_their_frames_or_as_they_state(data: bytes, seconds: Fraction) -> None:
     assert _longest(data, "a.flac") == seconds
+    tag = b"ID3\x04\x00\x00\x00\x00\x00\x00"
+    assert _longest(tag * 2 + data, "a.flac") == seconds
 
 
 @pytest.mark.parametrize(
