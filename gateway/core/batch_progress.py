@@ -22,7 +22,7 @@ from gateway.core.named_objects import files_of_batch
 from gateway.core.objects import OwnedObject
 from gateway.core.outcomes import Outcome
 from gateway.core.prices import CostLine, Meter, Price, Unpriced, cost_of, sum_lines
-from gateway.core.progress import Asking, Gone, PriceOf, Progress
+from gateway.core.progress import Asking, Gone, PriceOf, Progress, held
 from gateway.core.usage import Certainty, InvalidUsage, Usage, usage_from_batch
 
 ENDED = frozenset(("completed", "failed", "expired", "cancelled"))
@@ -50,7 +50,7 @@ def follow_batch(asking: Asking, one: OwnedObject, work: Work, price_of: PriceOf
 
 def _outcome(asking: Asking, batch: Mapping[str, Any], work: Work, price: Price | None) -> Outcome:
     if price is None:
-        return _held(work, "not_priced")
+        return held(work, "not_priced")
     bill = _Bill(price, work.tier)
     output = batch.get("output_file_id")
     succeeded = _succeeded(batch)
@@ -61,11 +61,11 @@ def _outcome(asking: Asking, batch: Mapping[str, Any], work: Work, price: Price 
         elif isinstance(output, str):
             _add_lines(bill, asking, output, str(work.details.get("endpoint")))
         elif succeeded != 0 or (usage is not None and usage != Usage()):
-            return _held(work, "usage_not_reported")
+            return held(work, "usage_not_reported")
     except (InvalidUsage, Gone):
-        return _held(work, "usage_not_reported")
+        return held(work, "usage_not_reported")
     except Unpriced:
-        return _held(work, "not_priced")
+        return held(work, "not_priced")
     return bill.outcome(work, "batch_failed" if batch.get("status") == "failed" else None)
 
 
@@ -145,7 +145,7 @@ class _Bill:
         )
         cost = sum_lines(lines) if lines else 0
         if cost > LIMIT_NANO_MAX:
-            return _held(work, "not_priced")
+            return held(work, "not_priced")
         exact = self._tier == BATCH_TIER or cost == 0
         return Outcome(
             status=200,
@@ -156,14 +156,3 @@ class _Bill:
             lines=lines,
             reason=reason if exact else "no_batch_price",
         )
-
-
-def _held(work: Work, reason: str) -> Outcome:
-    """The whole hold, where the provider has billed and what it billed cannot be told."""
-    return Outcome(
-        status=200,
-        certainty=Certainty.ESTIMATED,
-        cost_nano=work.hold.amount_nano,
-        service_tier=work.tier,
-        reason=reason,
-    )

@@ -154,10 +154,6 @@ _HARMONY = ModelFacts(
 """OpenAI's open models, which anybody may serve, with a tokenizer and a template of their own:
 it opens each prompt with a system message of about 70 tokens and may wrap the caller's."""
 
-_REASONING_FAMILY = re.compile(r"o[1-9](?![0-9a-z])|gpt-(?:[5-9]|[1-9][0-9])(?![0-9])")
-"""Names of models not listed that must be taken to reason: ``o5``, ``gpt-7-sol``."""
-
-
 _OPENAI_FAMILY = re.compile(
     r"gpt-\d+(?:\.\d+)?o?(?![0-9A-Za-z.])|gpt-(?:audio|realtime|image|transcribe|chat)(?![0-9a-z])"
     r"|chatgpt-|codex-|o[1-9](?![0-9a-z])|omni-moderation|text-moderation"

@@ -10,6 +10,7 @@ from gateway.core.long_work import Work
 from gateway.core.objects import Found, OwnedObject
 from gateway.core.outcomes import Outcome
 from gateway.core.prices import Price
+from gateway.core.usage import Certainty
 
 
 class Gone(LookupError):
@@ -45,3 +46,14 @@ PriceOf = Callable[[int | None], Price | None]
 
 Follow = Callable[[Asking, OwnedObject, Work, PriceOf], Progress]
 """Asks the provider how one piece of work is going."""
+
+
+def held(work: Work, reason: str) -> Outcome:
+    """The whole hold, where the provider has billed and what it billed cannot be told."""
+    return Outcome(
+        status=200,
+        certainty=Certainty.ESTIMATED,
+        cost_nano=work.hold.amount_nano,
+        service_tier=work.tier,
+        reason=reason,
+    )

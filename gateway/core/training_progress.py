@@ -17,8 +17,8 @@ from gateway.core.named_objects import checkpoint_models, results_of_job
 from gateway.core.objects import Found, OwnedObject
 from gateway.core.outcomes import Outcome
 from gateway.core.prices import Price
-from gateway.core.progress import Asking, Gone, PriceOf, Progress
-from gateway.core.usage import COUNT_MAX, Certainty, Usage
+from gateway.core.progress import Asking, Gone, PriceOf, Progress, held
+from gateway.core.usage import Certainty, InvalidUsage, usage_from_fine_tuning
 
 ENDED = frozenset(("succeeded", "failed", "cancelled"))
 PAGES_MAX = 20
@@ -57,21 +57,13 @@ def _checkpoints(asking: Asking, job_id: str) -> list[Found]:
 
 def _outcome(job: Mapping[str, Any], work: Work, price: Price | None) -> Outcome:
     facts: dict[str, Any] = {"status": 200}
-    trained = job.get("trained_tokens")
-    if isinstance(trained, int) and not isinstance(trained, bool) and 0 <= trained <= COUNT_MAX:
-        usage = Usage(trained_tokens=trained)
+    try:
+        usage = usage_from_fine_tuning(job)
+    except InvalidUsage:
+        return held(work, "usage_not_reported")
+    if usage is not None:
         found = None if price is None else outcomes.exact(price, usage, work.tier, 0, **facts)
-        return found or _held(work, "not_priced")
+        return found or held(work, "not_priced")
     if job.get("status") == "failed":
         return Outcome(200, Certainty.EXACT, 0, service_tier=work.tier, reason="job_failed")
-    return _held(work, "usage_not_reported")
-
-
-def _held(work: Work, reason: str) -> Outcome:
-    return Outcome(
-        status=200,
-        certainty=Certainty.ESTIMATED,
-        cost_nano=work.hold.amount_nano,
-        service_tier=work.tier,
-        reason=reason,
-    )
+    return held(work, "usage_not_reported")

@@ -168,7 +168,7 @@ def _dearer_part(details: Mapping[str, Any], dearer: str, total: int) -> int:
 
 
 def usage_from_chat(report: object) -> Usage | None:
-    """Usage from the ``usage`` object of a chat completion, its final chunk or an embedding.
+    """Usage from the ``usage`` of a chat or legacy completion, its last chunk, or an embedding.
 
     None where the provider sent no usable report: no object, no prompt count, or (when a
     total shows that there was an answer) no completion count. An explicit zero is a zero.
@@ -195,14 +195,6 @@ def usage_from_chat(report: object) -> Usage | None:
         accepted_prediction_tokens=_count(out, "accepted_prediction_tokens") or 0,
         rejected_prediction_tokens=_count(out, "rejected_prediction_tokens") or 0,
     )
-
-
-def usage_from_completion(report: object) -> Usage | None:
-    """Usage from the ``usage`` object of a legacy completion or its final chunk.
-
-    As ``usage_from_chat``. Source: OpenAI API reference, ``CompletionUsage``.
-    """
-    return usage_from_chat(report)
 
 
 def usage_from_responses(report: object) -> Usage | None:

@@ -12,7 +12,7 @@ from gateway.core.objects import Kind, OwnedObject
 from gateway.core.outcomes import Outcome
 from gateway.core.prices import CostLine, Meter, Price, Rate
 from gateway.core.progress import Gone, Progress
-from gateway.core.training_progress import follow_job
+from gateway.core.training_progress import ENDED, follow_job
 from gateway.core.usage import Usage
 
 JOB_ID = "ftjob-1"
@@ -96,8 +96,13 @@ def test_a_job_that_failed_without_training_costs_nothing() -> None:
     assert (found.cost_nano, found.certainty, found.reason) == (0, "exact", "job_failed")
 
 
-@pytest.mark.parametrize("status", ["succeeded", "cancelled"])
-@pytest.mark.parametrize("tokens", [None, "12", True, -1, 2**60])
+@pytest.mark.parametrize(
+    ("status", "tokens"),
+    [
+        *((status, None) for status in ("succeeded", "cancelled")),
+        *((status, bad) for status in sorted(ENDED) for bad in ("12", True, -1, 2**60)),
+    ],
+)
 def test_where_nobody_can_say_the_hold_is_charged_and_marked(status: str, tokens: object) -> None:
     found = outcome(status, trained_tokens=tokens)
     assert (found.cost_nano, found.certainty) == (HELD, "estimated")

@@ -12,8 +12,6 @@ from gateway.core.usage import (
     InvalidUsage,
     Usage,
     usage_from_batch,
-    usage_from_chat,
-    usage_from_completion,
     usage_from_fine_tuning,
     usage_from_images,
     usage_from_responses,
@@ -118,13 +116,6 @@ SPOKEN: dict[str, Any] = {
 )
 def test_every_part_of_a_report_is_read(parse: Parser, report: object, usage: Usage) -> None:
     assert parse(report) == usage
-
-
-def test_a_legacy_completion_reports_as_chat_does() -> None:
-    report = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
-    usage = Usage(input_tokens=5, output_tokens=7)
-    assert usage_from_completion(report) == usage_from_chat(report) == usage
-    assert usage_from_completion(None) is None
 
 
 @pytest.mark.parametrize("parse", IN_AND_OUT)

@@ -8,8 +8,6 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from gateway.adapters.threads import on_counting_thread
-from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_chat, rewritten_chat
 from gateway.core.catalog import facts_for
 from gateway.core.chat_fields import KNOWN
@@ -23,6 +21,7 @@ from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.openai.checks import bound_rules, check_fields, check_stream_fields
+from gateway.web.openai.counting import counted
 from gateway.web.openai.model_access import priced_model
 from gateway.web.openai.objects import check_files
 from gateway.web.serving import serve, whole_or_streamed
@@ -48,12 +47,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
         at.gate.objects.find(client, Kind.SPOKEN_ANSWER, name, place)
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)
-    count = tokenizer.counter(facts)
-    if size > LONG_TEXT_CHARACTERS:
-        # A long count in a native thread, where other requests do not wait for it.
-        prompt = on_counting_thread(count_chat_prompt, body, facts, count)
-    else:
-        prompt = count_chat_prompt(body, facts, count)
+    prompt = counted(size, count_chat_prompt, body, facts, tokenizer.counter(facts))
     bound = bound_chat(body, price, facts, prompt, client, bound_rules(settings))
     return Exchange(
         policy=policy,

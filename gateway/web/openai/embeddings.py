@@ -6,8 +6,6 @@ from functools import partial
 
 from flask import Blueprint, Response
 
-from gateway.adapters.threads import on_counting_thread
-from gateway.adapters.tokenizer import LONG_TEXT_CHARACTERS
 from gateway.core.bounds import bound_embedding
 from gateway.core.catalog import facts_for
 from gateway.core.chat_fields import KNOWN_OF_EMBEDDINGS
@@ -19,6 +17,7 @@ from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.openai.checks import check_fields
+from gateway.web.openai.counting import counted
 from gateway.web.openai.model_access import priced_model
 from gateway.web.serving import serve
 
@@ -39,10 +38,7 @@ def _prepare(at: Services, policy: Policy) -> Exchange:
     model, price = priced_model(body.get("model"), client, policy, at.models)
     facts = facts_for(model)
     count = at.gate.tokenizer.counter(facts)
-    if size > LONG_TEXT_CHARACTERS:
-        counts = on_counting_thread(count_embedding_input, body.get("input"), count)
-    else:
-        counts = count_embedding_input(body.get("input"), count)
+    counts = counted(size, count_embedding_input, body.get("input"), count)
     return Exchange(
         policy=policy,
         client=client,

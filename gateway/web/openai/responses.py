@@ -97,7 +97,7 @@ def count_input_tokens() -> Response:
 def _prepare_count(at: Services, policy: Policy) -> Exchange:
     settings = at.gate.settings
     client, key = authenticate(policy, at.budgets)
-    body, _ = json_object(settings)
+    body, size = json_object(settings)
     check_fields(body, KNOWN | REFUSED, settings)
     check_response_fields(body)
     model = ""
@@ -105,7 +105,7 @@ def _prepare_count(at: Services, policy: Policy) -> Exchange:
         model, _ = priced_model(body["model"], client, policy, at.models)
     check_owned(at, client, body)
     # For its shape alone: the provider counts.
-    count_response_input(body, facts_for(model), lambda _text: 0)
+    counted(size, count_response_input, body, facts_for(model), lambda _text: 0)
     return Exchange(
         policy=policy,
         client=client,

@@ -23,8 +23,8 @@ from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.json_body import forwarded_headers, json_object
 from gateway.web.openai.checks import check_fields
+from gateway.web.openai.counting import tokens_of
 from gateway.web.openai.model_access import priced_model
-from gateway.web.openai.text_counting import tokens_of
 from gateway.web.serving import serve
 
 blueprint = Blueprint("speech", __name__)

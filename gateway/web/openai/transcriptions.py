@@ -29,9 +29,9 @@ from gateway.web.current import Services, services
 from gateway.web.form_body import form
 from gateway.web.json_body import forwarded_headers
 from gateway.web.openai.checks import check_fields
+from gateway.web.openai.counting import tokens_of
 from gateway.web.openai.form_fields import fields_of
 from gateway.web.openai.model_access import priced_model
-from gateway.web.openai.text_counting import tokens_of
 from gateway.web.serving import serve, whole_or_streamed
 
 blueprint = Blueprint("transcriptions", __name__)
