@@ -63,7 +63,8 @@ def _in_item(item: Mapping[str, Any], place: str) -> Iterator[Named]:
     kind = kind_of(item)
     looked_up = kind == "item_reference" or (
         # Without its content the provider takes what it has stored under the id.
-        kind == "web_search_call" or (kind == "reasoning" and not item.get("encrypted_content"))
+        kind == "web_search_call"
+        or (kind in ("reasoning", "compaction") and not item.get("encrypted_content"))
     )
     if looked_up and (kind == "item_reference" or item.get("id") is not None):
         yield Named(Kind.RESPONSE_ITEM, item.get("id"), f"{place}.id")

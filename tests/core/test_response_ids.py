@@ -36,6 +36,7 @@ def test_responses_are_named_in_two_places() -> None:
         ({"type": "item_reference"}, None),
         ({"type": "reasoning", "id": "rs_1", "summary": []}, "rs_1"),
         ({"type": "reasoning", "id": "rs_1", "encrypted_content": ""}, "rs_1"),
+        ({"type": "compaction", "id": "cmp_1"}, "cmp_1"),
         ({"type": "web_search_call", "id": "ws_1", "status": "completed"}, "ws_1"),
     ],
 )
