@@ -20,7 +20,7 @@ ReadUsage = Callable[[object], Usage | None]
 
 @dataclass
 class FinalUsageMeter:
-    """Follows one stream, which an event of a type among ``ends`` ends.
+    """Follows one stream, which ``answers`` events of the types in ``ends`` end.
 
     Events pass on as they came. They can be megabytes, so only those that may be the last one
     are parsed.
@@ -28,6 +28,8 @@ class FinalUsageMeter:
 
     ends: Collection[str]
     read: ReadUsage
+    answers: int = 1
+    """How many of them are still to come: one for each picture."""
     usage: Usage | None = None
     service_tier: str | None = None
     done: bool = False
@@ -55,7 +57,8 @@ class FinalUsageMeter:
         if said.get("type") == "error" or said.get("error") is not None:
             self.failed = True
         if said.get("type") in self.ends and not self.done:
-            self.done = self.complete = True
+            self.answers -= 1
+            self.done = self.complete = self.answers <= 0
             try:
                 self.usage = self.read(said.get("usage"))
             except InvalidUsage:

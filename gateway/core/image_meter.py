@@ -40,7 +40,7 @@ def _pictures(payload: object) -> Sequence[object] | None:
 def picture_stream_meter(pictures: int) -> FinalUsageMeter:
     """Follows a stream of one picture. Of several, it is not published whose usage an event
     tells, so none of it is believed."""
-    return FinalUsageMeter(_ENDS, _usage_of_event if pictures == 1 else _none)
+    return FinalUsageMeter(_ENDS, _usage_of_event if pictures == 1 else _none, pictures)
 
 
 def _usage_of_event(report: object) -> Usage | None:

@@ -59,5 +59,7 @@ def test_a_stream_ends_with_the_finished_picture(kind: str) -> None:
 
 def test_a_stream_of_several_pictures_is_not_believed() -> None:
     meter = picture_stream_meter(2)
-    meter.take(_event("image_generation.completed", usage=REPORT))
-    assert (meter.done, meter.usage) == (True, None)
+    # The first of them does not end the stream: what breaks off after it is not whole.
+    for done in (False, True):
+        meter.take(_event("image_generation.completed", usage=REPORT))
+        assert (meter.done, meter.complete, meter.usage) == (done, done, None)
