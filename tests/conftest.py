@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -114,7 +114,10 @@ def long_lived_rig(
             name = repr(sorted(settings.items()))
             if name not in made:
                 folder = tmp_path_factory.mktemp("rig")
-                made[name] = Rig(folder, provider, shared_redis_url, **settings)  # type: ignore[arg-type]
+                # Its recorder is a process: what other tests do to the modules of this one, such
+                # as letting them die half-way, must not reach a deployment that lives on.
+                own: dict[str, Any] = {"recorder": "process", "follow_seconds": 0.1, **settings}
+                made[name] = Rig(folder, provider, shared_redis_url, **own)
                 stack.callback(made[name].close)
             return made[name]
 

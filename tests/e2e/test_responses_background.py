@@ -123,7 +123,13 @@ def test_a_running_response_is_not_deleted_before_its_cost_is_known(
     assert int(refused.headers["retry-after"]) >= 1
     tenant.caller.post({}, f"{path}/cancel")
     rig.drain()
-    assert tenant.caller.request("DELETE", path).json["deleted"] is True
+    # That it is settled is written down after it is settled.
+    deleted = until(
+        lambda: r if (r := tenant.caller.request("DELETE", path)).status != 409 else None,
+        20,
+        "the end of the response to be written down",
+    )
+    assert deleted.json["deleted"] is True
     assert tenant.caller.get(path).status == 404
 
 

@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 
 from gateway.adapters.directory import Directory
 from gateway.adapters.object_rows import find_object, open_work, write_objects
-from gateway.adapters.owned_objects import OwnedObjects
 from gateway.adapters.price_rows import prices_in_force, sync_prices
 from gateway.adapters.price_sources import price_list_from_genai
 from gateway.adapters.redis_budgets import StoreDown
@@ -175,11 +174,12 @@ def test_it_may_die_anywhere(
     world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     begin(world, engine)
-    owner: Any = world.budgets if place == "settle" else OwnedObjects
+    first = following(world, engine, ended())
+    owner: Any = world.budgets if place == "settle" else first._objects
     with monkeypatch.context() as patch:
         patch.setattr(owner, place, kill)
         with pytest.raises(Killed):
-            following(world, engine, ended()).step()
+            first.step()
     assert following(world, engine, ended()).step() == 1
     assert world.counters() == (40, 0)
     assert len(world.costs()) == 1
