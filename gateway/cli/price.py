@@ -110,6 +110,7 @@ def sync(provider: str, as_json: bool) -> None:
 @click.option(
     "--from", "valid_from", metavar="DATE", callback=as_moment, help="In UTC. Default: now."
 )
+@click.option("--free", is_flag=True, help="Amounts of zero are meant: no budget limits these.")
 @click.option("--context-window", type=_COUNT, help="Tokens that fit in the model's context.")
 @click.option("--output-tokens-max", type=_COUNT, help="Tokens the model answers with at most.")
 @json_option
@@ -118,6 +119,7 @@ def override(
     tier: str,
     above: int | None,
     valid_from: datetime | None,
+    free: bool,
     context_window: int | None,
     output_tokens_max: int | None,
     as_json: bool,
@@ -136,6 +138,7 @@ def override(
             above=above,
             amounts_above=_stated(amounts, _ABOVE),
             base=tiers,
+            free=free,
         )
     if base is not None:
         context_window = context_window or base.context_window

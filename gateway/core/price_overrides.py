@@ -34,6 +34,7 @@ def parse_override(
     above: int | None = None,
     amounts_above: Mapping[Meter, str] | None = None,
     base: Mapping[str, RateTable] | None = None,
+    free: bool = False,
 ) -> dict[str, dict[Meter, Rate]]:
     """The complete rates of a price row in which ``amounts`` override ``base``.
 
@@ -42,11 +43,12 @@ def parse_override(
     force, if any. A price row stands on its own, so what the operator does not state is
     copied from there: other tiers as they are, other meters from the same tier, or from the
     standard tier where ``base`` lacks this one. A stated meter replaces the base's whole rate,
-    its long-context steps included.
+    its long-context steps included. ``free`` says that amounts of zero are meant: what has no
+    price is not limited by any budget.
 
-    Raises InvalidOverride for amounts that are negative, not finite or finer than a
-    nano-dollar per unit stated, for a step without its meter or the reverse, and for
-    an override that has nothing to complete it.
+    Raises InvalidOverride for amounts that are negative, zero unless ``free``, not finite or
+    finer than a nano-dollar per unit stated, for a step without its meter or the reverse, and
+    for an override that has nothing to complete it.
     """
     if not amounts:
         raise InvalidOverride("state at least one price, such as --input 0.50")
@@ -57,8 +59,15 @@ def parse_override(
     if above is not None and above <= 0:
         raise InvalidOverride(f"--above {above} is not a count of tokens above zero")
     stated = {meter: _rate(meter, amount) for meter, amount in amounts.items()}
+    zero = next((meter for meter, rate in stated.items() if not rate.nano), None)
     for meter, amount in (amounts_above or {}).items():
         stated[meter] = _with_step(stated.get(meter), meter, above or 0, amount)
+        zero = meter if not stated[meter].steps[0][1] else zero
+    if zero is not None and not free:
+        raise InvalidOverride(
+            f"the {zero.value} price is zero, so no budget would limit what is used of it;"
+            " say --free where that is meant"
+        )
     tiers = {name: dict(rates) for name, rates in (base or {}).items()}
     if not tiers and tier != STANDARD_TIER:
         raise InvalidOverride(

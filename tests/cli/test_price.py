@@ -88,6 +88,7 @@ def test_a_tier_is_added_from_the_standard_one(sqlite_faregate: Faregate) -> Non
     [
         ((), "state at least one price"),
         (("--input", "-1"), "is negative"),
+        (("--input", "1", "--output", "0"), "say --free where that is meant"),
         (("--input", "cheap"), "is not a decimal amount"),
         (("--input", "1", "--above", "5"), "--above needs prices above it"),
         (("--input", "1", "--output-above", "5"), "these need --above"),
@@ -162,3 +163,9 @@ def test_a_variant_of_an_image_is_set_as_a_tier(sqlite_faregate: Faregate) -> No
     tiers = sqlite_faregate.ask(*words)["tiers"]
     assert tiers["standard-1024x1024"]["images"]["usd"] == "0.050000000"
     assert tiers["default"]["images"]["usd"] == "0.120000000"
+
+
+def test_a_model_that_costs_nothing_is_set_as_such(sqlite_faregate: Faregate) -> None:
+    words = ("price", "set", "mine", "--input", "0", "--output", "0", "--free")
+    tiers = sqlite_faregate.ask(*words)["tiers"]
+    assert {rate["usd"] for rate in tiers["default"].values()} == {"0.000000000"}

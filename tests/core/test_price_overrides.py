@@ -82,8 +82,16 @@ def test_amounts_that_cannot_be_charged_are_refused(meter: Meter, amount: str) -
         parse_override({meter: "1"}, above=1000, amounts_above={meter: amount})
 
 
-def test_free_is_a_price() -> None:
-    assert parse_override({Meter.INPUT: "0"}) == {"default": {Meter.INPUT: Rate(0)}}
+def test_free_is_a_price_where_it_is_meant() -> None:
+    assert parse_override({Meter.INPUT: "0"}, free=True) == {"default": {Meter.INPUT: Rate(0)}}
+
+
+@pytest.mark.parametrize("amount", ["0", "0.000", "0e5", "-0"])
+def test_zero_is_refused_unless_it_is_meant(amount: str) -> None:
+    with pytest.raises(InvalidOverride, match="output price is zero"):
+        parse_override({Meter.INPUT: "1", Meter.OUTPUT: amount})
+    with pytest.raises(InvalidOverride, match="input price is zero"):
+        parse_override({Meter.INPUT: "1"}, above=1000, amounts_above={Meter.INPUT: amount})
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ class Rig:
             "upstream_url": provider.url,
             "forward_header_prefixes": "x-sim-",
             "hold_lease_seconds": 30,
+            "follow_seconds": 0.1,
             **settings,
         }
         self.environment = clean_environment(
@@ -106,6 +107,7 @@ class Rig:
         sync_prices(self.engine, full_prices())
         self.keys = RedisKeys(self.prefix)
         lease = float(str(values["hold_lease_seconds"]))
+        self._follow_seconds = float(str(values["follow_seconds"]))
         self.budgets = RedisBudgets(connect(redis_url, 3.0), self.keys, lease)
         self._blocking = connect(redis_url, 5.0)
         self._stop = threading.Event()
@@ -150,8 +152,11 @@ class Rig:
         return self.recorder
 
     def _start_inside(self) -> None:
+        # Straight to the provider, whatever lies between it and the gateway.
         own = load_settings(
-            openai_api_key=PROVIDER_KEY, upstream_url=self.provider.url, follow_seconds=0.1
+            openai_api_key=PROVIDER_KEY,
+            upstream_url=self.provider.url,
+            follow_seconds=self._follow_seconds,
         )
         arguments = (self.budgets, self._blocking, self.engine, own, self._stop)
         self._thread = threading.Thread(target=run_background, args=arguments, daemon=True)
@@ -210,10 +215,10 @@ class Rig:
         caller = Caller(self.port, key.secret)
         return Tenant(client_id, name, f"team-{name}", key, budget, caller)
 
-    def mate(self, tenant: Tenant) -> Tenant:
+    def mate(self, tenant: Tenant, **limits: Any) -> Tenant:
         """Another client of the tenant's team."""
         name = f"client-{next(self._names)}-{uuid4().hex[:6]}"
-        client_id = self.directory.create_client(tenant.team, name)
+        client_id = self.directory.create_client(tenant.team, name, **limits)
         key = self.directory.create_key(name)
         self.publish()
         return Tenant(client_id, name, tenant.team, key, None, Caller(self.port, key.secret))
