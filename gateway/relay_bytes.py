@@ -116,9 +116,11 @@ class PassedBytes:
 
     def _end(self) -> None:
         """The provider has ended the body in good order."""
-        self._settle(whole=True)
+        # Kept first: a retry in between waits, where one after a settle alone would be told that
+        # the answer is lost.
         if self._exchange.tape is not None:
             self._exchange.tape.end()
+        self._settle(whole=True)
 
     def _is_worth_reading_on(self) -> bool:
         """Whether there is room to wait for the end of an answer that says what it cost, or that

@@ -88,6 +88,9 @@ class MeteredStream:
         while not self._ended:
             if passed := self._next_bytes():
                 self._tape(passed)
+                if self._meter.done and self._exchange.tape is not None:
+                    # Kept before the client has the end of it: its retry can come at once.
+                    self._exchange.tape.end()
                 return passed
         raise StopIteration
 

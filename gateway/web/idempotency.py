@@ -150,6 +150,7 @@ class _Recording:
         self._first = first
         self._parts: list[bytes] = []
         self._bytes = 0
+        self._kept = False
         self.head: tuple[int, dict[str, str]] = (200, {})
 
     def write(self, data: bytes) -> None:
@@ -161,7 +162,10 @@ class _Recording:
             self._parts.append(data)
 
     def end(self) -> None:
-        """Keep what was recorded."""
+        """Keep what was recorded; does nothing twice."""
+        if self._kept:
+            return
+        self._kept = True
         if self._bytes <= self._first.bytes_max:
             status, headers = self.head
             self._first.keep(FirstAnswer(status, headers, b"".join(self._parts)))
