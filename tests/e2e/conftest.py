@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.bypasses import every_dollar_is_recorded
 from tests.e2e.provider import SimulatedProvider
 from tests.e2e.rig import Rig, Tenant
 
@@ -67,3 +68,18 @@ def make_own_rig(tmp_path: Path) -> Iterator[MakeRig]:
             return found
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def apart_rig(tmp_path_factory: pytest.TempPathFactory, shared_redis_url: str) -> Iterator[Rig]:
+    """A long-lived deployment with a simulator of its own, so that its whole log is theirs.
+
+    What was spent is held against that log when the last test has ended.
+    """
+    apart = SimulatedProvider(tmp_path_factory.mktemp("provider"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(apart.process.kill_group)
+        found = Rig(tmp_path_factory.mktemp("rig"), apart, shared_redis_url, workers=1)
+        stack.callback(found.close)
+        yield found
+        every_dollar_is_recorded(found)

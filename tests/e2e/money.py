@@ -22,12 +22,15 @@ class Rates:
     """Of the prompt's image tokens."""
     audio: int = 0
     """Of the prompt's audio tokens."""
+    written: int = 0
+    """Of the prompt's tokens that are newly cached, where these have a price of their own."""
 
 
 PUBLISHED = {
     "gpt-3.5-turbo-0125": Rates(500_000, 500_000, 1_500_000),
     "gpt-4o-mini-2024-07-18": Rates(150_000, 75_000, 600_000),
     "gpt-4o-2024-08-06": Rates(2_500_000, 1_250_000, 10_000_000),
+    "gpt-5.6-sol": Rates(4_000_000, 400_000, 20_000_000, written=5_000_000),
     "gpt-3.5-turbo-instruct": Rates(1_500_000, 1_500_000, 2_000_000),
     "davinci-002": Rates(2_000_000, 2_000_000, 2_000_000),
     "o4-mini-2025-04-16": Rates(1_100_000, 275_000, 4_400_000),
@@ -71,6 +74,13 @@ BATCH = {
 }
 """The same in batches."""
 
+TIERS = {
+    ("gpt-4o-2024-08-06", "priority"): Rates(4_250_000, 2_125_000, 17_000_000),
+    ("o4-mini-2025-04-16", "flex"): Rates(550_000, 138_000, 2_200_000),
+    ("o4-mini-2025-04-16", "priority"): Rates(2_000_000, 500_000, 8_000_000),
+}
+"""The same in other tiers than the standard one, by model and tier."""
+
 FINE_TUNED = {"gpt-4o-mini-2024-07-18": Rates(300_000, 150_000, 1_200_000)}
 """The same of models trained from these."""
 
@@ -92,14 +102,21 @@ def _thousandths(charge: Charge) -> int:
         (count,) = charge.units.values()
         return count * PUBLISHED_UNITS[charge.model, charge.variant] * 1000
     fine_tuned = FINE_TUNED if charge.model.startswith("ft:") else PUBLISHED
-    rates = BATCH[base] if charge.service_tier == "batch" else fine_tuned[base]
+    if charge.service_tier == "batch":
+        rates = BATCH[base]
+    elif charge.service_tier == "default":
+        rates = fine_tuned[base]
+    else:
+        rates = TIERS[charge.model, charge.service_tier]
+    written = charge.cache_write_tokens if rates.written else 0
     pictures, sound = charge.image_tokens, charge.audio_prompt_tokens
     if not rates.image:
         pictures = 0
     if not rates.audio:
         sound = 0
     return (
-        (charge.prompt_tokens - charge.cached_tokens - pictures - sound) * rates.prompt
+        (charge.prompt_tokens - charge.cached_tokens - written - pictures - sound) * rates.prompt
+        + written * rates.written
         + charge.cached_tokens * rates.cached
         + pictures * rates.image
         + sound * rates.audio
