@@ -47,9 +47,9 @@ def open_budgets(settings: Settings, *, greenlets: bool = False) -> RedisBudgets
     ``greenlets`` says that the caller is a server of greenlets and not of threads.
     """
     timeout = settings.redis_timeout_seconds
-    client = connect(redis_url_of(settings), timeout)
-    pipeline = RedisPipeline(client, timeout) if greenlets else None
     keys = RedisKeys(settings.redis_prefix)
+    client = connect(redis_url_of(settings), timeout, meeting=keys)
+    pipeline = RedisPipeline(client, timeout) if greenlets else None
     return RedisBudgets(client, keys, settings.hold_lease_seconds, pipeline)
 
 

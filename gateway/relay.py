@@ -15,7 +15,8 @@ import orjson
 import structlog
 
 from gateway.adapters.policies import PolicyUnavailable
-from gateway.adapters.redis_budgets import CountersLost, StoreDown
+from gateway.adapters.redis_budgets import StoreDown
+from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout, NotSent, Payload
 from gateway.core import outcomes
 from gateway.core.errors import (

@@ -141,6 +141,9 @@ COVERED = {
     "followed": "by the end-to-end tests",
     "progress": "by test_follower",
     "redis_keys": "by test_redis_budgets",
+    "redis_rebuild": "by test_rebuilder",
+    "redis_replies": "by test_redis_budgets",
+    "window_rows": "by test_rebuilder",
     "tables": "by test_migrations",
 }
 """Modules without a test file of their own, and where they are tested."""

@@ -10,7 +10,8 @@ from typing import Any
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, Row, select
 
-from gateway.adapters.redis_budgets import CountersLost, RedisBudgets, StoreDown
+from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
+from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.tables import budget_windows
 from gateway.core.budgets import Window, WindowKind, window_at
 
@@ -27,9 +28,9 @@ class BudgetState:
 def counted_states(budgets: RedisBudgets, rows: Sequence[Row[Any]]) -> list[BudgetState]:
     """The state of each budget row as the gateways count it, now by the server's clock.
 
-    Raises StoreDown, and CountersLost where Redis came up empty: its zeros would be no zeros.
+    Raises StoreDown, and CountersLost where Redis may have lost some: its zeros would be no zeros.
     """
-    if budgets.policy_version() is None:
+    if not budgets.state().admits:
         raise CountersLost
     client = budgets.redis
     try:

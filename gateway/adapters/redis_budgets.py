@@ -6,7 +6,7 @@ is idempotent by request id, so a call whose reply was lost may be made again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from time import monotonic, time_ns
 from typing import Any
@@ -19,14 +19,13 @@ from redis.retry import Retry
 
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_pipeline import RedisPipeline
+from gateway.adapters.redis_replies import granted_hold, refusal, reserve_call
 from gateway.adapters.redis_script import Script
+from gateway.adapters.redis_state import CounterState, Meeting
 from gateway.core.budgets import Budget, Window, window_at
 from gateway.core.holds import (
-    BudgetRefused,
     Hold,
-    HoldClosed,
     HoldRequest,
-    PolicyStale,
     RateRefused,
     RateState,
     Resolution,
@@ -38,18 +37,25 @@ class StoreDown(Exception):
     """Redis did not answer; whether the call took effect is not known."""
 
 
-class CountersLost(Exception):
-    """Redis has no policy: it came up empty, and nothing is admitted until it is restored."""
-
-
 class HoldMismatch(Exception):
     """The caller's idea of a hold is not the stored one; nothing was changed."""
 
 
-def connect(url: str, timeout_seconds: float, *, connections_max: int = 512) -> redis.Redis:
-    """A Redis client that never repeats a command by itself and never waits without limit."""
+def connect(
+    url: str,
+    timeout_seconds: float,
+    *,
+    connections_max: int = 512,
+    meeting: RedisKeys | None = None,
+) -> redis.Redis:
+    """A Redis client that never repeats a command by itself and never waits without limit.
+
+    ``meeting`` has each new connection look whether the server is the one that has kept the
+    counters so far: needed wherever requests are admitted over it.
+    """
     return redis.Redis.from_url(
         url,
+        redis_connect_func=None if meeting is None else Meeting(meeting),
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(NoBackoff(), 0),
@@ -85,6 +91,13 @@ class RedisBudgets:
         self._hand_over = Script("hand_over", with_hold=True)
         self._place_again = Script("place_again", with_hold=True)
         self._publish = Script("publish")
+        self._look = Script("look")
+        self._suspend = Script("suspend")
+        self.epoch = 0
+        """The epoch of the counters as this process knows it; 0 before its first reserve."""
+        self._seen = 0
+        self.present: Callable[[], None] | None = None
+        """Called when an unknown epoch is met: presents what this process knows, and adopts it."""
         self._windows: dict[tuple[str, str], Window] = {}
         self._clock_ahead_ms = 0
         self._full_until: dict[int, tuple[int, float]] = {}
@@ -96,19 +109,25 @@ class RedisBudgets:
         Raises BudgetRefused, RateRefused, PolicyStale, HoldClosed, CountersLost, or StoreDown
         (then a hold may exist: release it).
         """
-        for _ in range(3):
+        for _ in range(4):
             windows = [self._window(budget) for budget in wish.budgets]
-            reply = self._run(self._reserve, *self._reserve_call(wish, windows))
+            known = (self.epoch, self._seen)
+            keys, args = reserve_call(self.keys, wish, windows, self._lease_ms, *known)
+            reply = self._run(self._reserve, keys, args)
             status = reply[0]
             if status == b"granted":
-                return self._hold(wish, windows, reply)
+                self._seen = max(self._seen, int(reply[-1]))
+                return granted_hold(wish, windows, reply, known[0])
+            if status == b"epoch":
+                self._meet_epoch(int(reply[1]), int(reply[2]))
+                continue
             if status == b"window":
                 # Our clock and the server's disagree about the period: take the server's.
                 self._clock_ahead_ms = time_ns() // 1_000_000 - int(reply[1])
                 self._windows.clear()
                 continue
             self._refuse(wish, windows, reply)
-        raise StoreDown("the clock of the Redis server does not stand still")
+        raise StoreDown("the epoch or the clock of the Redis server does not stand still")
 
     def still_refused(self, client: Client) -> RateRefused | None:
         """The refusal that ``client`` would get, where it had one of this process and its time
@@ -127,23 +146,29 @@ class RedisBudgets:
         output_tokens: int,
         result: bytes,
         *,
-        long_lived: bool = False,
+        charged_nano: int | None = None,
     ) -> Resolution:
         """Replace ``hold`` by ``cost_nano``; -1 tokens where the count is not known.
 
-        A second settle changes nothing. ``long_lived`` says that the caller knows it to be the
-        first, however long ago the hold was placed. Raises StoreDown.
+        A second settle changes nothing. The outcome is ``late`` where Redis has lost what it
+        knew of the hold, and nothing was changed: then SQL must be asked (``usage_rows.ended``),
+        and ``charged_nano`` is what it says: -1 where it has no record of the request, else what
+        was charged when its hold expired. Raises StoreDown.
         """
         keys = [*self._hold_keys(hold), self.keys.need(hold.client_id, hold.model)]
-        placed = (hold.placed_on, hold.context, hold.reserved_at_ms, hold.amount_nano)
-        args = [hold.request_id, cost_nano, tokens, output_tokens, result, *placed, int(long_lived)]
+        args = [hold.request_id, cost_nano, tokens, output_tokens, result]
+        args += _as_placed(hold, charged_nano)
         reply = self._run(self._settle, self._with_events(keys, hold), args)
         return _resolution(reply)
 
-    def release(self, hold: Hold, result: bytes) -> Resolution:
-        """Drop ``hold``: the provider billed nothing. Raises StoreDown."""
+    def release(self, hold: Hold, result: bytes, *, charged_nano: int | None = None) -> Resolution:
+        """Drop ``hold``: the provider billed nothing.
+
+        ``late`` and ``charged_nano`` are as for ``settle``. Raises StoreDown.
+        """
         keys = self._with_events(self._hold_keys(hold), hold)
-        return _resolution(self._run(self._release, keys, [hold.request_id, result]))
+        args = [hold.request_id, result, *_as_placed(hold, charged_nano)]
+        return _resolution(self._run(self._release, keys, args))
 
     def release_unsure(self, wish: HoldRequest) -> None:
         """Release a reserve whose reply was lost, whether or not it took effect, or ever will.
@@ -178,20 +203,24 @@ class RedisBudgets:
         Its lease then runs for ``lease_seconds``, and its request is no longer in flight. May
         be repeated. Raises StoreDown.
         """
-        keys = [self.keys.hold(request_id), self.keys.holds, self.keys.client(client_id)]
+        keys = [self.keys.state, self.keys.hold(request_id)]
+        keys += [self.keys.holds, self.keys.client(client_id)]
         reply = self._run(self._hand_over, keys, [request_id, lease_seconds * 1000])
         return bool(reply[0] != b"absent")
 
-    def place_again(self, hold: Hold, forget_ms: Sequence[int], lease_seconds: int) -> bool:
-        """Place the hold of long-lived work in a Redis that has lost it; False where it is there.
+    def place_again(
+        self, hold: Hold, forget_ms: Sequence[int], lease_seconds: float, *, handed: bool = True
+    ) -> bool:
+        """Place a hold in a Redis that has lost it; False where it is there, open or ended.
 
-        ``forget_ms`` says for each budget window when its counters may go, 0 for never.
-        Raises StoreDown.
+        ``forget_ms`` says for each budget window when its counters may go, 0 for never;
+        ``handed`` that it is one of long-lived work, which is no request in flight. Raises
+        StoreDown.
         """
-        keys = [self.keys.hold(hold.request_id), self.keys.holds]
+        keys = self._hold_keys(hold)
         keys += [self.keys.budget(*window) for window in hold.budget_windows]
         placed = (hold.amount_nano, hold.placed_on, hold.reserved_at_ms, hold.context)
-        args = [hold.request_id, lease_seconds * 1000, *placed, *forget_ms]
+        args = [hold.request_id, int(lease_seconds * 1000), *placed, int(handed), *forget_ms]
         reply = self._run(self._place_again, keys, args)
         return bool(reply[0] == b"placed")
 
@@ -238,6 +267,7 @@ class RedisBudgets:
             RateState(),
             fields[b"budgets"].decode(),
             fields[b"context"],
+            self.epoch,
         )
 
     def publish(self, version: int) -> int:
@@ -245,12 +275,49 @@ class RedisBudgets:
 
         This opens a Redis that has no policy: for who knows that its counters are right.
         """
-        return int(self._run(self._publish, [self.keys.policy_version], [version, "open"]))
+        keys = [self.keys.state, self.keys.policy_version]
+        return int(self._run(self._publish, keys, [version, self.server()]))
 
     def announce(self, version: int) -> int:
         """Announce a policy version to a Redis that has one; 0 where it has none, and must
         be restored first. Raises StoreDown."""
-        return int(self._run(self._publish, [self.keys.policy_version], [version, ""]))
+        keys = [self.keys.state, self.keys.policy_version]
+        return int(self._run(self._publish, keys, [version, ""]))
+
+    # The state of all counters
+
+    def state(self, worker: str = "", presented: int = 0) -> CounterState:
+        """Epoch and sequence, and whether requests are admitted. Raises StoreDown.
+
+        A gateway ``worker`` that is named signs that it lives, and that it has presented its
+        holds for the suspension of ``presented``.
+        """
+        keys = [self.keys.state, self.keys.present, self.keys.policy_version]
+        reply = self._run(self._look, keys, [worker, presented])
+        return CounterState.of(reply)
+
+    def suspend(self, why: str) -> bool:
+        """Stop admission until a rebuild; whether there was any. Raises StoreDown."""
+        return bool(self._run(self._suspend, [self.keys.state], [why]))
+
+    def adopt(self, state: CounterState) -> None:
+        """Take note of the epoch in force, once nothing of an earlier one is left to present."""
+        if state.epoch != self.epoch:
+            self.epoch, self._seen = state.epoch, 0
+        self._seen = max(self._seen, state.sequence)
+
+    def server(self) -> str:
+        """The run id of the Redis server. Raises StoreDown."""
+        try:
+            return str(self.redis.info("server")["run_id"])
+        except RedisError as error:
+            raise StoreDown(str(error)) from error
+
+    def _meet_epoch(self, epoch: int, sequence: int) -> None:
+        if self.epoch == 0 or self.present is None:
+            self.adopt(CounterState(epoch, sequence))
+        else:
+            self.present()
 
     def policy_version(self) -> int | None:
         """The policy version in force; None where Redis has none. Raises StoreDown."""
@@ -272,13 +339,16 @@ class RedisBudgets:
     def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
             try:
-                return script(self._scripts, keys, args)
+                reply = script(self._scripts, keys, args)
             except redis.ConnectionError:
                 # Once more on a fresh connection: a restarted server closes idle ones, and
                 # every script is idempotent by request id.
-                return script(self._scripts, keys, args)
+                reply = script(self._scripts, keys, args)
         except RedisError as error:
             raise StoreDown(str(error)) from error
+        if isinstance(reply, list) and reply[0] == b"frozen":
+            raise StoreDown("the counters are being rebuilt")
+        return reply
 
     def _window(self, budget: Budget) -> Window:
         at_ms = time_ns() // 1_000_000 - self._clock_ahead_ms
@@ -288,79 +358,21 @@ class RedisBudgets:
             self._windows[(budget.window, budget.time_zone)] = cached
         return cached
 
-    def _reserve_call(
-        self, wish: HoldRequest, windows: Sequence[Window]
-    ) -> tuple[list[str], list[Any]]:
-        bound, client = wish.bound, wish.client
-        keys = [
-            self.keys.policy_version,
-            self.keys.holds,
-            self.keys.hold(wish.request_id),
-            self.keys.client(client.id),
-            self.keys.need(client.id, wish.model),
-        ]
-        args: list[Any] = [
-            wish.policy_version,
-            wish.request_id,
-            self._lease_ms,
-            bound.fixed_nano,
-            bound.output_token_nano,
-            bound.choices,
-            bound.wanted_output_tokens,
-            bound.floor_output_tokens,
-            bound.input_tokens,
-            client.requests_per_minute,
-            client.tokens_per_minute,
-            client.concurrent_requests,
-            wish.context,
-        ]
-        for budget, window in zip(wish.budgets, windows, strict=True):
-            keys.append(self.keys.budget(budget.id, window.start_ms))
-            args += [
-                budget.id,
-                budget.limit_nano,
-                budget.enforcement.value,
-                window.start_ms,
-                window.end_ms,
-            ]
-        return keys, args
-
-    def _hold(self, wish: HoldRequest, windows: Sequence[Window], reply: Sequence[Any]) -> Hold:
-        granted, amount, at_ms, left, *rates = (int(value) for value in reply[1:-1])
-        return Hold(
-            wish.request_id,
-            wish.client.id,
-            wish.model,
-            tuple((b.id, w.start_ms) for b, w in zip(wish.budgets, windows, strict=True)),
-            granted,
-            amount,
-            at_ms,
-            left,
-            RateState(*rates),
-            reply[-1].decode(),
-            wish.context,
-        )
-
     def _refuse(self, wish: HoldRequest, windows: Sequence[Window], reply: Sequence[Any]) -> None:
-        status = reply[0].decode()
-        if status == "stale":
-            if not reply[1]:
-                raise CountersLost
-            raise PolicyStale(int(reply[1]))
-        if status == "closed":
-            raise HoldClosed(wish.request_id)
-        if status == "budget":
-            index, spent, held, affordable = (int(value) for value in reply[1:5])
-            raise BudgetRefused(wish.budgets[index], windows[index], spent, held, affordable)
-        refused = RateRefused(status, int(reply[1]), int(reply[2]))
-        if status == "requests":
+        refused = refusal(wish, windows, reply)
+        if isinstance(refused, RateRefused) and refused.limit == "requests":
             limit = wish.client.requests_per_minute
             until = monotonic() + refused.wait_ms / 1000
             self._full_until[wish.client.id] = (limit, until)
         raise refused
 
     def _hold_keys(self, hold: Hold) -> list[str]:
-        return [self.keys.hold(hold.request_id), self.keys.holds, self.keys.client(hold.client_id)]
+        return [
+            self.keys.state,
+            self.keys.hold(hold.request_id),
+            self.keys.holds,
+            self.keys.client(hold.client_id),
+        ]
 
     def _with_events(self, keys: list[str], hold: Hold) -> list[str]:
         budgets: Iterable[str] = (self.keys.budget(*window) for window in hold.budget_windows)
@@ -372,6 +384,13 @@ def _resolution(reply: Sequence[Any]) -> Resolution:
     if outcome == "mismatch":
         raise HoldMismatch("a hold was resolved with other budgets than it was placed on")
     return Resolution(outcome, *(int(value) for value in reply[1:3]))
+
+
+def _as_placed(hold: Hold, charged_nano: int | None) -> list[Any]:
+    """A hold as it was placed, what SQL knows of it, and its epoch: how settle and release end."""
+    known = "" if charged_nano is None else charged_nano
+    placed = [hold.placed_on, hold.context, hold.reserved_at_ms, hold.amount_nano]
+    return [*placed, known, hold.epoch]
 
 
 def _owner(context: bytes) -> tuple[int, str]:

@@ -8,6 +8,10 @@ class RedisKeys:
 
     def __init__(self, prefix: str) -> None:
         self._base = f"{{{prefix}}}:"
+        self.state = self._base + "state"
+        """Hash: the epoch and sequence of all counters, and whether requests are admitted."""
+        self.present = self._base + "present"
+        """Hash of gateway workers: when each was last alive, and what it has presented."""
         self.policy_version = self._base + "policy"
         self.holds = self._base + "holds"
         self.events = self._base + "events"
@@ -22,6 +26,10 @@ class RedisKeys:
     def first_answer(self, client_id: int, key_hash: str) -> str:
         """Hash of the first answer under one of a client's idempotency keys."""
         return f"{self._base}first:{client_id}:{key_hash}"
+
+    def client_pattern(self) -> str:
+        """Matches every client's limits."""
+        return self._base + "client:*"
 
     def client(self, client_id: int) -> str:
         """Hash of one client's limits: requests in flight and rate allowances."""

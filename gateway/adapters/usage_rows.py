@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.adapters.epochs import move_sequence
 from gateway.adapters.tables import (
     budget_windows,
     clients,
@@ -49,6 +50,8 @@ _HOURLY_KEY = (
     "certainty",
 )
 
+_ASKED_AT_ONCE = 500
+
 
 def _insert(connection: Connection, table: Table) -> Any:
     """An INSERT that can say ON CONFLICT in the connection's dialect."""
@@ -79,6 +82,7 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
         fresh = [event for identity, event in ordered.items() if identity in inserted]
         _add_hourly(connection, fresh)
         _add_windows(connection, fresh)
+        move_sequence(connection, max(event.sequence for event in events))
     return len(inserted)
 
 
@@ -272,6 +276,34 @@ def records_of(engine: Engine, request_id: str) -> Sequence[Row[Any]]:
     )
     with engine.connect() as connection:
         return connection.execute(query).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a request has ended, by its records."""
+
+    charged_nano: int | None
+    """What its hold was charged when it expired, which a correction may follow; None where it
+    was settled, released or corrected, and nothing may follow."""
+
+
+def ended(engine: Engine, request_ids: Sequence[str]) -> dict[str, Ended]:
+    """Those of ``request_ids`` that have a record, and how they ended."""
+    c = usage_records.c
+    found: dict[str, Ended] = {}
+    with engine.connect() as connection:
+        for start in range(0, len(request_ids), _ASKED_AT_ONCE):
+            batch = request_ids[start : start + _ASKED_AT_ONCE]
+            query = select(c.request_id, c.kind, c.outcome, c.cost_nano)
+            rows = connection.execute(query.where(c.request_id.in_(batch))).all()
+            for row in rows:
+                if row.kind == "request":
+                    charged = int(row.cost_nano) if row.outcome == "expired" else None
+                    found[row.request_id] = Ended(charged)
+            for row in rows:
+                if row.kind == "correction":
+                    found[row.request_id] = Ended(None)
+    return found
 
 
 def has_records(engine: Engine) -> bool:

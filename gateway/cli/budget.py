@@ -10,7 +10,8 @@ import click
 from sqlalchemy import Row
 
 from gateway.adapters.budget_state import BudgetState, counted_states, recorded_states
-from gateway.adapters.redis_budgets import CountersLost, StoreDown
+from gateway.adapters.redis_budgets import StoreDown
+from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.stores import StoreNotRunning
 from gateway.cli.deployment import Deployment, open_deployment
 from gateway.cli.output import (

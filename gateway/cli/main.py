@@ -72,7 +72,8 @@ def explain(error: Exception) -> str:
     from gateway.adapters.database import DatabaseError, first_line
     from gateway.adapters.directory import DirectoryError
     from gateway.adapters.embedded_redis import EmbeddedRedisError
-    from gateway.adapters.redis_budgets import CountersLost, StoreDown
+    from gateway.adapters.redis_budgets import StoreDown
+    from gateway.adapters.redis_replies import CountersLost
     from gateway.adapters.stores import StoreNotRunning
     from gateway.core.money import InvalidAmount
     from gateway.core.price_overrides import InvalidOverride

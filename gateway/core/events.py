@@ -40,6 +40,10 @@ class UsageEvent:
 
     row: dict[str, Any]
     windows: tuple[tuple[int, datetime], ...] = field(default=())
+    epoch: int = 0
+    """The epoch of the counters that it was emitted in; 0 where there was none."""
+    sequence: int = 0
+    """The change of the counters that it was emitted by: see ``lua/_hold.lua``."""
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -102,11 +106,12 @@ def parse_event(fields: Mapping[bytes, bytes]) -> UsageEvent:
         row["budget_windows"] = text["budgets"]
         usage = result.get("usage", {})
         row.update({name: _count(usage.get(name, 0)) for name in USAGE_COLUMNS})
+        epoch, sequence = _count(int(text.get("epoch", 0))), _count(int(text.get("sequence", 0)))
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise InvalidEvent(f"{type(error).__name__}: {error}") from error
     except RecursionError as error:
         raise InvalidEvent("nested too deeply") from error
-    return UsageEvent(row, windows)
+    return UsageEvent(row, windows, epoch, sequence)
 
 
 def _identity(text: Mapping[str, str]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Hold:
     placed_on: str = ""
     """The budgets as the hold keeps them in Redis, should Redis lose it."""
     context: bytes = b"{}"
+    epoch: int = 0
+    """The epoch of the counters that it was placed in; 0 where that is not known."""
 
 
 class Refused(Exception):

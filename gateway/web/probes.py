@@ -32,8 +32,9 @@ def readyz() -> tuple[Response, int]:
     checks: dict[str, Any] = {"redis": "ok", "database": "ok"}
     ready = True
     try:
-        if at.budgets.policy_version() is None:
-            checks["redis"], ready = "no policy: the counters are being restored", False
+        state = at.budgets.state()
+        if not state.admits:
+            checks["redis"], ready = "suspended: the counters are being rebuilt", False
     except StoreDown as error:
         _log.warning("readyz.redis", reason=str(error))
         checks["redis"], ready = "unreachable", False

@@ -1,4 +1,4 @@
-"""The recorder process: recorder, expirer, restorer and follower, a thread each."""
+"""The recorder process: recorder, expirer, rebuilder and follower, a thread each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gateway.settings import Settings
 from gateway.workers.expirer import Expirer
 from gateway.workers.followed import FOLLOWED
 from gateway.workers.follower import Follower
+from gateway.workers.rebuilder import Rebuilder
 from gateway.workers.recorder import Recorder
-from gateway.workers.restorer import Restorer
 
 _log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ def run_background(
     recorder = Recorder(blocking, budgets.keys, engine, settings.recorder_batch)
     provider = provider_client(settings) if settings.openai_api_key else None
     follower = Follower(budgets, engine, provider, FOLLOWED, settings.follow_seconds)
+    rebuilder = Rebuilder(budgets, engine, settings.hold_lease_seconds)
     failures: list[BaseException] = []
 
     def guarded(run: Callable[[threading.Event], None]) -> Callable[[], None]:
@@ -48,7 +49,7 @@ def run_background(
 
         return work
 
-    parts = (recorder.run, Expirer(budgets).run, Restorer(budgets, engine).run, follower.run)
+    parts = (recorder.run, Expirer(budgets).run, rebuilder.run, follower.run)
     threads = [threading.Thread(target=guarded(part), name=part.__qualname__) for part in parts]
     for thread in threads:
         thread.start()

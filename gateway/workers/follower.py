@@ -24,7 +24,7 @@ from gateway.adapters.object_rows import open_work, settle_work
 from gateway.adapters.owned_objects import OwnedObjects
 from gateway.adapters.price_rows import price_by_id
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
-from gateway.adapters.usage_rows import records_of
+from gateway.adapters.usage_rows import ended
 from gateway.core.holds import Hold
 from gateway.core.long_work import LEASE_SECONDS, Work, work_from
 from gateway.core.objects import Kind, OwnedObject
@@ -181,29 +181,32 @@ class Follower:
             self._objects.move()
 
     def _settle(self, one: OwnedObject, hold: Hold, outcome: Outcome) -> None:
-        if not self._is_settled(hold):
+        charged = self._charged(hold)
+        if charged is not None:
             resolution = self._budgets.settle(
                 hold,
                 outcome.cost_nano,
                 outcome.tokens,
                 outcome.output_tokens,
                 outcome.as_json(),
-                long_lived=True,
+                charged_nano=charged,
             )
             _log.info("work.settled", object=one.name, outcome=resolution.outcome)
             if outcome.cost_nano > hold.amount_nano:
                 _log.error("hold.overrun", request_id=hold.request_id, object=one.name)
         settle_work(self._engine, one.kind, one.id)
 
-    def _is_settled(self, hold: Hold) -> bool:
-        """Whether an earlier run settled it and ended before it could write that down.
+    def _charged(self, hold: Hold) -> int | None:
+        """What was charged when the hold expired, -1 where it did not; None where it is settled.
 
-        Redis forgets ended holds in time, and what it has forgotten it would charge again:
-        then the record in SQL tells.
+        An earlier run may have settled it and ended before it could write that down. Redis
+        forgets ended holds in time, and what it has forgotten it would charge again: then the
+        record in SQL tells.
         """
         if self._budgets.find(hold.request_id) is not None:
-            return False
-        return bool(records_of(self._engine, hold.request_id))
+            return -1
+        known = ended(self._engine, [hold.request_id]).get(hold.request_id)
+        return -1 if known is None else known.charged_nano
 
     def _price(self, price_id: int | None) -> Price | None:
         return None if price_id is None else price_by_id(self._engine, price_id)

@@ -45,6 +45,7 @@ def faulty(world: World) -> FaultyBudgets:
 @pytest.fixture
 def keeper(faulty: FaultyBudgets, monkeypatch: pytest.MonkeyPatch) -> Iterator[HoldKeeper]:
     monkeypatch.setattr(hold_keeper, "_RETRY_SECONDS", 0.005)
+    faulty.adopt(faulty.state())
     made = HoldKeeper(faulty, lease_seconds=0.02)
     tasks = [gevent.spawn(made.resolve_backlog), gevent.spawn(made.renew_leases)]
     yield made

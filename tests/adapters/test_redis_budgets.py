@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.adapters.redis_budgets import (
-    CountersLost,
     HoldMismatch,
     RedisBudgets,
     StoreDown,
     connect,
 )
 from gateway.adapters.redis_keys import RedisKeys
+from gateway.adapters.redis_replies import CountersLost
 from gateway.core.budgets import WindowKind, window_at
 from gateway.core.holds import BudgetRefused, Hold, HoldClosed, PolicyStale
 from tests.adapters.redis_world import RESULT, World, bound, budget
@@ -341,19 +341,55 @@ def test_all_keys_share_one_hash_tag(world: World) -> None:
     assert all(name.startswith(b"{test}:") for name in names)
 
 
-def test_a_hold_that_redis_lost_is_charged_all_the_same_and_once(world: World) -> None:
+def settled_as(world: World, hold: Hold, cost: int, charged_nano: int) -> str:
+    """As by a caller that has asked SQL."""
+    budgets = world.budgets
+    return budgets.settle(hold, cost, 5, 5, RESULT, charged_nano=charged_nano).outcome
+
+
+def test_a_hold_of_another_epoch_that_redis_lost_is_charged_once_sql_was_asked(
+    world: World,
+) -> None:
     hold = world.reserve(STRICT, budget(2, 5_000))
     world.budgets.redis.flushall()
     world.budgets.publish(1)
-    assert [world.settle(hold, 70), world.settle(hold, 70)] == ["unheld", "already"]
+    before = world.everything()
+    assert [world.settle(hold, 70), world.settle(hold, 70)] == ["late", "late"]
+    assert world.everything() == before
+    assert [settled_as(world, hold, 70, -1) for _ in "ab"] == ["unheld", "already"]
     assert world.counters(1) == world.counters(2) == (70, 0)
     assert world.costs() == [(hold.request_id, "request", "settled", 70)]
     assert world.limits().get("inflight", 0) == 0
 
 
-def test_a_settle_is_charged_and_recorded_although_redis_lost_its_hold(world: World) -> None:
+def test_a_lost_hold_that_had_expired_is_corrected(world: World) -> None:
+    hold, other = world.reserve(STRICT), world.reserve(STRICT)
+    world.budgets.redis.flushall()
+    world.budgets.publish(1)
+    assert [settled_as(world, hold, 30, 100) for _ in "ab"] == ["corrected", "already"]
+    released = [world.budgets.release(other, RESULT, charged_nano=c).outcome for c in (None, 100)]
+    assert released == ["late", "released"]
+    assert world.release(other) == "already"
+    assert world.counters() == (-170, 0), "what it had been charged is in SQL, and set from there"
+    assert world.costs() == [
+        (hold.request_id, "correction", "settled", -70),
+        (other.request_id, "correction", "released", -100),
+    ]
+
+
+def test_a_lost_hold_is_released_with_a_record(world: World) -> None:
     hold = world.reserve(STRICT)
     world.budgets.redis.flushall()
+    world.budgets.publish(1)
+    assert world.budgets.release(hold, RESULT, charged_nano=-1).outcome == "released"
+    assert world.costs() == [(hold.request_id, "request", "released", 0)]
+    assert world.counters() == (0, 0)
+
+
+def test_a_settle_is_charged_and_recorded_although_redis_lost_its_hold(world: World) -> None:
+    hold = world.reserve(STRICT)
+    world.budgets.redis.delete(world.budgets.keys.hold(hold.request_id))
+    world.budgets.redis.delete(world.budgets.keys.budget(1, 0))
     assert [world.settle(hold, 60), world.settle(hold, 60)] == ["unheld", "already"]
     assert world.counters() == (60, 0)
     assert world.costs() == [(hold.request_id, "request", "settled", 60)]

@@ -22,7 +22,7 @@ def test_a_hold_that_ended_is_remembered_for_longer_than_it_can_be_charged(world
         assert 25 * HOUR_MS < left_ms <= 26 * HOUR_MS
 
 
-def test_a_settle_that_may_be_a_repetition_is_left_to_the_audit(world: World) -> None:
+def test_a_settle_that_may_be_a_repetition_waits_for_what_sql_says(world: World) -> None:
     hold = world.reserve(STRICT)
     world.settle(hold, 60)
     # The end is forgotten: 26 hours have passed.
@@ -39,7 +39,7 @@ def test_long_lived_work_is_charged_whenever_it_ends(world: World) -> None:
     hold = world.reserve(STRICT)
     world.budgets.redis.delete(world.budgets.keys.hold(hold.request_id))
     long_ago = replace(hold, reserved_at_ms=hold.reserved_at_ms - 26 * 24 * HOUR_MS)
-    resolution = world.budgets.settle(long_ago, 60, 5, 5, RESULT, long_lived=True)
+    resolution = world.budgets.settle(long_ago, 60, 5, 5, RESULT, charged_nano=-1)
     assert resolution.outcome == "unheld"
     assert world.counters()[0] == 60
 

@@ -24,7 +24,7 @@ from gateway.core.progress import Asking, PriceOf, Progress
 from gateway.workers import follower as follower_module
 from gateway.workers.expirer import Expirer
 from gateway.workers.follower import Follower
-from gateway.workers.restorer import Restorer
+from gateway.workers.rebuilder import Rebuilder
 from tests.adapters.redis_world import World
 from tests.workers.long_work import STRICT, begin, drain, ended, following, made, state
 
@@ -157,7 +157,7 @@ def test_work_is_charged_once_though_its_follower_died_before_it_said_so(
         world.budgets.redis.delete(world.budgets.keys.hold(hold.request_id))
     elif forgotten == "everything":
         world.budgets.redis.flushall()
-        assert Restorer(world.budgets, engine).step()
+        assert Rebuilder(world.budgets, engine, 60.0, roll_call_seconds=0).step()
     assert following(world, engine, ended()).step() == 1
     assert state(engine) is WorkState.SETTLED
     assert world.counters() == (40, 0)

@@ -18,6 +18,15 @@
 -- it for thirty days: the follower that settled it may have died before it could write that down,
 -- and be away for long. An expired one is kept whole for ENDED_MS.
 --
+-- KEYS[1] of each of these scripts is the state of all counters, a hash:
+--                    epoch     when these counters began to be kept without loss, ms
+--                    sequence  counts every change of them, and never goes back
+--                    server    the server that keeps them, by its run id
+--                    admits    1 where requests are admitted
+--                    suspended_at, why    since when and why not
+--                    frozen_until, frozen_by    while a rebuild computes them anew, nothing else
+--                              may change them
+--
 -- All keys share one hash tag, so every script runs on one node of a cluster.
 
 local ENDED_MS = 26 * 3600 * 1000
@@ -30,6 +39,13 @@ end
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Epoch ('' where there is none), and whether a rebuild is at work or admission suspended.
+local function read_state()
+  local f = redis.call('HMGET', KEYS[1], 'epoch', 'admits', 'frozen_until')
+  return {epoch = f[1] or '', suspended = not f[2],
+    frozen = f[3] and tonumber(f[3]) > now_ms()}
 end
 
 local function read_hold(key)
@@ -95,8 +111,10 @@ local function charge(budgets, first_key, cost, unhold)
   return left
 end
 
-local function emit(stream, id, kind, outcome, cost, hold, result, at)
+local function emit(state, stream, id, kind, outcome, cost, hold, result, at)
+  local sequence = redis.call('HINCRBY', KEYS[1], 'sequence', 1)
   redis.call('XADD', stream, '*', 'id', id, 'kind', kind, 'outcome', outcome,
     'cost', integer(cost), 'hold', integer(hold.amount), 'held_at', hold.at, 'at', integer(at),
-    'budgets', hold.budgets, 'context', hold.context, 'result', result)
+    'budgets', hold.budgets, 'context', hold.context, 'result', result,
+    'epoch', state.epoch == '' and '0' or state.epoch, 'sequence', integer(sequence))
 end

@@ -1,17 +1,20 @@
 -- Places one hold against every budget and limit of a request, or refuses and writes nothing.
 --
--- KEYS  1 policy version   2 open holds (sorted set: lease end ms by request id)
---       3 this hold   4 client (hash: inflight, requests_tat, tokens_tat in us)
---       5 need (hash: mean, deviation of output tokens x 1000)   6.. budget windows (hash:
+-- KEYS  1 state (see _hold.lua)   2 policy version
+--       3 open holds (sorted set: lease end ms by request id)   4 this hold
+--       5 client (hash: inflight, requests_tat, tokens_tat in us)
+--       6 need (hash: mean, deviation of output tokens x 1000)   7.. budget windows (hash:
 --       spent, held), in the order of ARGV
 -- ARGV  1 policy version   2 request id   3 lease ms   4 fixed nano   5 nano per output token
 --       6 choices   7 wanted output tokens per choice   8 floor   9 prompt tokens
 --       10 requests/min   11 tokens/min   12 concurrent requests (0 = no limit)
---       13 context JSON   then for each budget: id, limit nano, enforcement, window start ms,
+--       13 context JSON   14 epoch that the caller knows   15 highest sequence it has seen in it
+--       then for each budget: id, limit nano, enforcement, window start ms,
 --       window end ms
 -- Returns  {granted, output tokens per choice, amount nano, now ms, left nano (-1: no hard
 --           budget), requests left, requests reset ms, tokens left, tokens reset ms, budgets as
---           the hold keeps them}
+--           the hold keeps them, sequence}
+--          {suspended}   {epoch, the one in force, sequence}
 --          {stale, version in Redis ('' when Redis has none)}   {window, now ms}   {closed}
 --          {budget, index from 0, spent, held, affordable output tokens, now ms}
 --          {requests | tokens | concurrent, wait ms (-1: never), left}
@@ -28,15 +31,26 @@ local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now_us / 1000)
 
-local placed = redis.call('HMGET', KEYS[3], 'state', 'granted', 'amount', 'budgets')
+-- A caller that knows more than Redis does has met a Redis that lost something.
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'admits')
+if not state[3] then return {'suspended'} end
+if state[1] ~= ARGV[14] then return {'epoch', state[1], state[2]} end
+if tonumber(state[2]) < tonumber(ARGV[15]) then
+  redis.call('HDEL', KEYS[1], 'admits')
+  redis.call('HSET', KEYS[1], 'suspended_at', integer(now_ms), 'why',
+    'a gateway has seen later changes than this Redis has')
+  return {'suspended'}
+end
+
+local placed = redis.call('HMGET', KEYS[4], 'state', 'granted', 'amount', 'budgets')
 if placed[1] == 'open' then
   return {'granted', tonumber(placed[2]), tonumber(placed[3]), now_ms, -1, -1, 0, -1, 0,
-    placed[4]}
+    placed[4], tonumber(state[2])}
 elseif placed[1] then
   return {'closed'}
 end
 
-local version = redis.call('GET', KEYS[1])
+local version = redis.call('GET', KEYS[2])
 if version ~= ARGV[1] then return {'stale', version or ''} end
 
 local fixed, rate, choices = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -44,7 +58,7 @@ local granted, floor, prompt = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(AR
 local per_token = rate * choices
 
 -- Expected output in the manner of RFC 6298: mean plus four mean deviations.
-local need = redis.call('HMGET', KEYS[5], 'mean', 'deviation')
+local need = redis.call('HMGET', KEYS[6], 'mean', 'deviation')
 local expected = nil
 if need[1] then
   expected = math.ceil((tonumber(need[1]) + 4 * tonumber(need[2])) / 1000)
@@ -53,11 +67,11 @@ end
 -- Every check before the first write: a script that fails half-way is not rolled back.
 local budgets = {}
 local tightest = nil
-for i = 14, #ARGV, 5 do
+for i = 16, #ARGV, 5 do
   local budget = {id = ARGV[i], limit = tonumber(ARGV[i + 1]), enforcement = ARGV[i + 2],
     start = ARGV[i + 3], finish = tonumber(ARGV[i + 4])}
   table.insert(budgets, budget)
-  budget.key = KEYS[5 + #budgets]
+  budget.key = KEYS[6 + #budgets]
   if now_ms < tonumber(budget.start) or now_ms >= budget.finish then
     return {'window', now_ms}
   end
@@ -90,7 +104,7 @@ end
 
 local requests_limit, tokens_limit = tonumber(ARGV[10]), tonumber(ARGV[11])
 local concurrent_limit = tonumber(ARGV[12])
-local client = redis.call('HMGET', KEYS[4], 'inflight', 'requests_tat', 'tokens_tat')
+local client = redis.call('HMGET', KEYS[5], 'inflight', 'requests_tat', 'tokens_tat')
 if concurrent_limit > 0 and tonumber(client[1] or '0') >= concurrent_limit then
   return {'concurrent', 1000, 0}
 end
@@ -144,12 +158,13 @@ for _, budget in ipairs(budgets) do
   end
 end
 local placed_on = table.concat(written, ',')
-redis.call('HSET', KEYS[3], 'state', 'open', 'amount', integer(amount), 'granted',
+redis.call('HSET', KEYS[4], 'state', 'open', 'amount', integer(amount), 'granted',
   integer(granted), 'budgets', placed_on, 'at', integer(now_ms), 'tokens',
   integer(tokens), 'token_us', string.format('%.6f', token_us), 'context', ARGV[13])
-redis.call('ZADD', KEYS[2], integer(now_ms + tonumber(ARGV[3])), ARGV[2])
-redis.call('HINCRBY', KEYS[4], 'inflight', 1)
-if requests_tat then redis.call('HSET', KEYS[4], 'requests_tat', integer(requests_tat)) end
-if tokens_tat then redis.call('HSET', KEYS[4], 'tokens_tat', integer(tokens_tat)) end
+redis.call('ZADD', KEYS[3], integer(now_ms + tonumber(ARGV[3])), ARGV[2])
+redis.call('HINCRBY', KEYS[5], 'inflight', 1)
+if requests_tat then redis.call('HSET', KEYS[5], 'requests_tat', integer(requests_tat)) end
+if tokens_tat then redis.call('HSET', KEYS[5], 'tokens_tat', integer(tokens_tat)) end
+local sequence = redis.call('HINCRBY', KEYS[1], 'sequence', 1)
 return {'granted', granted, amount, now_ms, left, requests_left, requests_reset, tokens_left,
-  tokens_reset, placed_on}
+  tokens_reset, placed_on, sequence}
