@@ -280,7 +280,7 @@ class RedisBudgets:
 
     def announce(self, version: int) -> int:
         """Announce a policy version to a Redis that has one; 0 where it has none, and must
-        be restored first. Raises StoreDown."""
+        be rebuilt first. Raises StoreDown."""
         keys = [self.keys.state, self.keys.policy_version]
         return int(self._run(self._publish, keys, [version, ""]))
 

@@ -50,14 +50,14 @@ class Deployment:
         """Tell the gateways about a policy change, or say when they will see it.
 
         A Redis without a policy has lost its counters, and a version in it would open the
-        gate: only the recorder, which restores them, may write one there, unless this is the
+        gate: only the recorder, which rebuilds them, may write one there, unless this is the
         ``first`` policy of a deployment that has charged nothing yet.
         """
         version = self.directory.version()
         try:
             with self.redis_budgets() as budgets:
                 if budgets.policy_version() is None and not first:
-                    note("Redis is empty: this takes effect when the recorder has restored it.")
+                    note("Redis is empty: this takes effect when the recorder has rebuilt it.")
                     return
                 in_force = budgets.publish(version)
         except StoreNotRunning:

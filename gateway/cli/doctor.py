@@ -154,12 +154,16 @@ def _behind(settings: Settings, client: redis.Redis) -> Finding | None:
     """SQL restored from a backup is behind the policy version that Redis has."""
     keys = RedisKeys(settings.redis_prefix)
     try:
-        in_force = RedisBudgets(client, keys, settings.hold_lease_seconds).policy_version()
+        budgets = RedisBudgets(client, keys, settings.hold_lease_seconds)
+        in_force, state = budgets.policy_version(), budgets.state()
         version = Directory(open_database(settings)).version()
     except (StoreDown, SQLAlchemyError, SettingsError, DatabaseError):
         return None  # another check says so
     if in_force is None:
         return Finding("redis", "fail", "it has lost its counters", "Start `faregate recorder`.")
+    if not state.admits:
+        found = f"nothing is admitted: {state.why or 'it has lost its counters'}"
+        return Finding("redis", "fail", found, "Start `faregate recorder`, which rebuilds them.")
     if in_force > version:
         found = f"policy version {in_force}, the database has {version}: an older copy"
         return Finding("redis", "fail", found, "Run `faregate init`.")

@@ -17,6 +17,7 @@ COMMANDS = {
     "simulate": ("gateway.cli.simulate:command", "Run the simulated provider by itself."),
     "doctor": ("gateway.cli.doctor:command", "Check settings, stores and the provider."),
     "audit": ("gateway.cli.audit:command", "Prove that records, counters and sums agree."),
+    "rebuild": ("gateway.cli.rebuild:command", "Compute the counters in Redis from the records."),
     "team": ("gateway.cli.team:command", "Create and list teams."),
     "client": ("gateway.cli.client:command", "Create, change and list clients."),
     "key": ("gateway.cli.key:command", "Create, rotate, revoke and list keys."),
@@ -86,7 +87,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, SQLAlchemyError):
         return f"the database refused: {said}"
     if isinstance(error, CountersLost):
-        return "Redis has no counters yet; the recorder restores them"
+        return "Redis may have lost counters; the recorder rebuilds them"
     if isinstance(error, StoreDown | RedisError):
         return f"Redis does not answer: {said}; it is set by FAREGATE_REDIS_URL"
     plain = (

@@ -1,4 +1,4 @@
-"""`faregate recorder`: writes usage down, resolves dead holds, restores lost counters."""
+"""`faregate recorder`: writes usage down, resolves dead holds, rebuilds lost counters."""
 
 from __future__ import annotations
 

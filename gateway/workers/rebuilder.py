@@ -123,11 +123,16 @@ class Rebuilder:
 
         Raises the stores' errors and TimeLost.
         """
+        begun = self._budgets.state().epoch
         self._budgets.suspend(why)
         while True:
             rebuilt = self.step()
             if rebuilt is not None:
                 return rebuilt
+            if self._budgets.state().epoch > begun:
+                # The recorder was quicker: once more, to tell what was done.
+                begun = self._budgets.state().epoch
+                self._budgets.suspend(why)
             wait(0.1)
 
     def _is_sound(self, state: CounterState, recorded: Recorded) -> bool:

@@ -46,7 +46,7 @@ def test_init_leaves_an_emptied_redis_to_the_recorder_once_something_was_charged
     budgets.redis.flushall()
     result = faregate.run("init")
     assert budgets.policy_version() is None
-    assert "recorder has restored it" in result.stderr
+    assert "recorder has rebuilt it" in result.stderr
 
 
 def test_a_newer_database_is_refused(faregate: Faregate) -> None:

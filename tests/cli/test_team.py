@@ -57,7 +57,7 @@ def test_a_change_is_not_announced_to_a_redis_that_lost_its_counters(
     budgets.redis.flushall()
     result = faregate.run("team", "create", "sales")
     assert budgets.policy_version() is None
-    assert "takes effect when the recorder has restored it" in result.stderr
+    assert "takes effect when the recorder has rebuilt it" in result.stderr
 
 
 def test_a_redis_ahead_of_the_database_is_told(faregate: Faregate, budgets: RedisBudgets) -> None:
