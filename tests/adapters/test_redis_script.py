@@ -9,10 +9,11 @@ from tests.adapters.redis_world import World
 
 def test_a_script_is_sent_whole_to_a_server_that_does_not_know_it(world: World) -> None:
     redis, key = world.budgets.redis, world.budgets.keys.policy_version
+    names = [world.budgets.keys.state, key]
     script = Script("publish")
     for _ in range(2):
         redis.script_flush()
-        assert [script(redis, [key], [n, "open"]) for n in (5, 6)] == [5, 6]
+        assert [script(redis, names, [n, "server"]) for n in (5, 6)] == [5, 6]
         assert redis.script_exists(script.sha) == [True]
         redis.delete(key)
 
