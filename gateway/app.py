@@ -22,9 +22,13 @@ from gateway.adapters.policies import Policies
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_pipeline import RedisPipeline
+from gateway.adapters.roll_call import RollCall
+from gateway.adapters.spool import Spool
 from gateway.adapters.stores import redis_url_of
+from gateway.adapters.threads import on_disk_thread, on_sql_thread
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Upstream
+from gateway.adapters.usage_rows import ended
 from gateway.exchange import Gate
 from gateway.logs import set_up_logs
 from gateway.settings import Settings, load_settings
@@ -66,7 +70,12 @@ def build_services(settings: Settings) -> Services:
     gate = Gate(
         settings=settings,
         policies=Policies(engine, budgets),
-        keeper=HoldKeeper(budgets, settings.hold_lease_seconds, metrics.late_settles.inc),
+        keeper=HoldKeeper(
+            budgets,
+            settings.hold_lease_seconds,
+            partial(on_sql_thread, ended, engine),
+            Spool(settings.spool_folder, on_disk_thread),
+        ),
         objects=ObjectKeeper(engine, budgets),
         upstream=upstream,
         tokenizer=tokenizer,
@@ -74,7 +83,9 @@ def build_services(settings: Settings) -> Services:
     )
     answers = FirstAnswers(budgets, settings.idempotency_seconds, settings.idempotency_bytes_max)
     contents = FileContents(upstream)
-    return Services(gate, budgets, ModelList(upstream), answers, contents, DatabaseProbe(engine))
+    models, database = ModelList(upstream), DatabaseProbe(engine)
+    roll_call = RollCall(budgets, gate.keeper)
+    return Services(gate, budgets, models, answers, contents, database, roll_call)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -99,6 +110,8 @@ def start_background(app: Flask) -> None:
     gevent.spawn(_for_ever, "policy_watch", gate.policies.watch)
     gevent.spawn(_for_ever, "lease_renewal", gate.keeper.renew_leases)
     gevent.spawn(_for_ever, "late_resolutions", gate.keeper.resolve_backlog)
+    gevent.spawn(_for_ever, "adopted_spools", gate.keeper.adopt_spools)
+    gevent.spawn(_for_ever, "roll_call", services_of(app).roll_call.watch)
     gevent.spawn(_for_ever, "late_objects", gate.objects.note_late)
     gevent.spawn(_for_ever, "expiry", partial(expirer.run, Event()))
     gevent.spawn(_for_ever, "gauges", partial(gate.metrics.watch, gate.keeper))

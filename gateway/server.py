@@ -14,12 +14,14 @@ if __name__ == "__main__":
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from prometheus_client import multiprocess
 
+from gateway.adapters.redis_budgets import StoreDown
 from gateway.app import create_app, services_of, start_background
 from gateway.logs import redact, set_up_logs
 from gateway.settings import Settings, load_settings
@@ -98,6 +100,8 @@ def _stop_worker(_server: Any, worker: Any) -> None:
     gate = services_of(worker.app.wsgi()).gate
     gate.keeper.drain(timeout_seconds=5)
     gate.objects.note_waiting()
+    with suppress(StoreDown):
+        services_of(worker.app.wsgi()).roll_call.leave()
 
 
 def _forget_worker(_server: Any, worker: Any) -> None:

@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         default=Path("faregate-data"),
         description="Folder of the embedded Redis and SQLite; created when missing.",
     )
+    spool_dir: Path | None = Field(
+        default=None,
+        description=(
+            "Folder of what Redis has not taken yet, on a disk that outlives the process."
+            " Unset: spool in the data folder."
+        ),
+    )
     redis_url: str | None = Field(
         default=None,
         repr=False,
@@ -280,6 +287,11 @@ class Settings(BaseSettings):
             return self.unknown_fields == "pass"
         host = urlsplit(self.upstream_url).hostname or ""
         return host.endswith((".openai.com", ".openai.azure.com"))
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where endings wait for Redis: the configured folder, or one in the data folder."""
+        return (self.spool_dir or self.data_dir / "spool").absolute()
 
     @property
     def sql_url(self) -> str:

@@ -21,6 +21,7 @@ from gateway.adapters.policies import Policies
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Upstream
+from gateway.adapters.usage_rows import ended
 from gateway.app import open_budgets
 from gateway.core.bounds import Bound
 from gateway.core.budgets import WindowKind
@@ -114,7 +115,7 @@ def open_paid_path(redis_url: str, sqlite_url: str, provider_port: int) -> PaidP
     gate = Gate(
         settings=settings,
         policies=Policies(engine, budgets),
-        keeper=HoldKeeper(budgets, settings.hold_lease_seconds),
+        keeper=HoldKeeper(budgets, settings.hold_lease_seconds, partial(ended, engine)),
         objects=ObjectKeeper(engine, budgets),
         upstream=Upstream(settings),
         tokenizer=Tokenizer(),

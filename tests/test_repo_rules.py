@@ -140,6 +140,7 @@ COVERED = {
     "errors": "by the end-to-end tests and below",
     "followed": "by the end-to-end tests",
     "progress": "by test_follower",
+    "redis_counters": "by test_redis_budgets and test_redis_state",
     "redis_keys": "by test_redis_budgets",
     "redis_rebuild": "by test_rebuilder",
     "redis_replies": "by test_redis_budgets",

@@ -61,11 +61,6 @@ class Metrics:
             "Requests that cost more than was held. Must be 0.",
             registry=registry,
         )
-        self.late_settles = Counter(
-            "faregate_settles_too_late",
-            "Settles that came when Redis had forgotten whether they were made. Must be 0.",
-            registry=registry,
-        )
         self.added_before = Histogram(
             "faregate_added_seconds",
             "Time between a request's arrival and its forwarding.",
@@ -74,6 +69,11 @@ class Metrics:
         )
         self._holds = self._gauge(
             "faregate_holds_in_flight", "Holds owned by gateway processes.", "livesum"
+        )
+        self._unwritten = self._gauge(
+            "faregate_endings_not_spooled",
+            "Settles and releases that could be written to no disk while Redis was away.",
+            "livesum",
         )
         self._unresolved = self._gauge(
             "faregate_resolutions_waiting", "Settles and releases that wait for Redis.", "livesum"
@@ -128,6 +128,7 @@ class Metrics:
         while True:
             self._holds.set(keeper.in_flight)
             self._unresolved.set(keeper.unresolved)
+            self._unwritten.set(keeper.unwritten)
             gevent.sleep(WATCH_SECONDS)
 
     def draining(self) -> int:

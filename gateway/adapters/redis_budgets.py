@@ -13,15 +13,14 @@ from typing import Any
 
 import orjson
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from gateway.adapters.redis_counters import RedisCounters, StoreDown, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_pipeline import RedisPipeline
 from gateway.adapters.redis_replies import granted_hold, refusal, reserve_call
 from gateway.adapters.redis_script import Script
-from gateway.adapters.redis_state import CounterState, Meeting
+from gateway.adapters.redis_state import CounterState
 from gateway.core.budgets import Budget, Window, window_at
 from gateway.core.holds import (
     Hold,
@@ -32,40 +31,16 @@ from gateway.core.holds import (
 )
 from gateway.core.policy import Client
 
+__all__ = ["HoldMismatch", "RedisBudgets", "StoreDown", "connect"]
 
-class StoreDown(Exception):
-    """Redis did not answer; whether the call took effect is not known."""
+_ASKED_AT_ONCE = 500
 
 
 class HoldMismatch(Exception):
     """The caller's idea of a hold is not the stored one; nothing was changed."""
 
 
-def connect(
-    url: str,
-    timeout_seconds: float,
-    *,
-    connections_max: int = 512,
-    meeting: RedisKeys | None = None,
-) -> redis.Redis:
-    """A Redis client that never repeats a command by itself and never waits without limit.
-
-    ``meeting`` has each new connection look whether the server is the one that has kept the
-    counters so far: needed wherever requests are admitted over it.
-    """
-    return redis.Redis.from_url(
-        url,
-        redis_connect_func=None if meeting is None else Meeting(meeting),
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=connections_max,
-        health_check_interval=0,
-        protocol=2,
-    )
-
-
-class RedisBudgets:
+class RedisBudgets(RedisCounters):
     """The counters and holds of one deployment.
 
     ``pipeline`` runs the scripts of a process with many greenlets over one connection.
@@ -78,10 +53,7 @@ class RedisBudgets:
         lease_seconds: float,
         pipeline: RedisPipeline | None = None,
     ) -> None:
-        # redis-py types its answers for its sync and async clients at once.
-        self.redis: Any = client
-        self._scripts: Any = pipeline or client
-        self.keys = keys
+        super().__init__(client, keys, pipeline)
         self._lease_ms = int(lease_seconds * 1000)
         self._reserve = Script("reserve")
         self._settle = Script("settle", with_hold=True)
@@ -90,9 +62,6 @@ class RedisBudgets:
         self._renew = Script("renew")
         self._hand_over = Script("hand_over", with_hold=True)
         self._place_again = Script("place_again", with_hold=True)
-        self._publish = Script("publish")
-        self._look = Script("look")
-        self._suspend = Script("suspend")
         self.epoch = 0
         """The epoch of the counters as this process knows it; 0 before its first reserve."""
         self._seen = 0
@@ -270,35 +239,20 @@ class RedisBudgets:
             self.epoch,
         )
 
-    def publish(self, version: int) -> int:
-        """Announce a policy version; returns the one in force. Raises StoreDown.
-
-        This opens a Redis that has no policy: for who knows that its counters are right.
-        """
-        keys = [self.keys.state, self.keys.policy_version]
-        return int(self._run(self._publish, keys, [version, self.server()]))
-
-    def announce(self, version: int) -> int:
-        """Announce a policy version to a Redis that has one; 0 where it has none, and must
-        be rebuilt first. Raises StoreDown."""
-        keys = [self.keys.state, self.keys.policy_version]
-        return int(self._run(self._publish, keys, [version, ""]))
-
-    # The state of all counters
-
-    def state(self, worker: str = "", presented: int = 0) -> CounterState:
-        """Epoch and sequence, and whether requests are admitted. Raises StoreDown.
-
-        A gateway ``worker`` that is named signs that it lives, and that it has presented its
-        holds for the suspension of ``presented``.
-        """
-        keys = [self.keys.state, self.keys.present, self.keys.policy_version]
-        reply = self._run(self._look, keys, [worker, presented])
-        return CounterState.of(reply)
-
-    def suspend(self, why: str) -> bool:
-        """Stop admission until a rebuild; whether there was any. Raises StoreDown."""
-        return bool(self._run(self._suspend, [self.keys.state], [why]))
+    def missing(self, request_ids: Sequence[str]) -> list[str]:
+        """Those of ``request_ids`` that Redis knows nothing of. Raises StoreDown."""
+        found: list[str] = []
+        try:
+            for start in range(0, len(request_ids), _ASKED_AT_ONCE):
+                batch = request_ids[start : start + _ASKED_AT_ONCE]
+                with self.redis.pipeline(transaction=False) as pipe:
+                    for request_id in batch:
+                        pipe.exists(self.keys.hold(request_id))
+                    known = pipe.execute()
+                found += [one for one, there in zip(batch, known, strict=True) if not there]
+        except RedisError as error:
+            raise StoreDown(str(error)) from error
+        return found
 
     def adopt(self, state: CounterState) -> None:
         """Take note of the epoch in force, once nothing of an earlier one is left to present."""
@@ -306,49 +260,13 @@ class RedisBudgets:
             self.epoch, self._seen = state.epoch, 0
         self._seen = max(self._seen, state.sequence)
 
-    def server(self) -> str:
-        """The run id of the Redis server. Raises StoreDown."""
-        try:
-            return str(self.redis.info("server")["run_id"])
-        except RedisError as error:
-            raise StoreDown(str(error)) from error
-
     def _meet_epoch(self, epoch: int, sequence: int) -> None:
         if self.epoch == 0 or self.present is None:
             self.adopt(CounterState(epoch, sequence))
         else:
             self.present()
 
-    def policy_version(self) -> int | None:
-        """The policy version in force; None where Redis has none. Raises StoreDown."""
-        try:
-            value = self.redis.get(self.keys.policy_version)
-        except RedisError as error:
-            raise StoreDown(str(error)) from error
-        return None if value is None else int(value)
-
-    def events_waiting(self) -> int:
-        """Usage events that SQL does not have yet. Raises StoreDown."""
-        try:
-            return int(self.redis.xlen(self.keys.events))
-        except RedisError as error:
-            raise StoreDown(str(error)) from error
-
     # How a call is put together and a reply read
-
-    def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        try:
-            try:
-                reply = script(self._scripts, keys, args)
-            except redis.ConnectionError:
-                # Once more on a fresh connection: a restarted server closes idle ones, and
-                # every script is idempotent by request id.
-                reply = script(self._scripts, keys, args)
-        except RedisError as error:
-            raise StoreDown(str(error)) from error
-        if isinstance(reply, list) and reply[0] == b"frozen":
-            raise StoreDown("the counters are being rebuilt")
-        return reply
 
     def _window(self, budget: Budget) -> Window:
         at_ms = time_ns() // 1_000_000 - self._clock_ahead_ms

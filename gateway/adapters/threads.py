@@ -23,6 +23,10 @@ SQL_THREADS = 8
 _T = TypeVar("_T")
 _Pools = WeakKeyDictionary[Any, ThreadPool]
 
+DISK_THREADS = 2
+"""Syncs of small files that may run at once."""
+
+_disk: _Pools = WeakKeyDictionary()
 _counting: _Pools = WeakKeyDictionary()
 _sql: _Pools = WeakKeyDictionary()
 """By event loop: made at first use, so after the server has forked."""
@@ -36,6 +40,11 @@ def on_counting_thread(call: Callable[..., _T], *args: Any) -> _T:
 def on_sql_thread(call: Callable[..., _T], *args: Any) -> _T:
     """``call(*args)``, which asks the database: drivers hold up their whole thread."""
     return _run(_sql, SQL_THREADS, call, args)
+
+
+def on_disk_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which waits for a disk."""
+    return _run(_disk, DISK_THREADS, call, args)
 
 
 def _run(pools: _Pools, size: int, call: Callable[..., _T], args: tuple[Any, ...]) -> _T:

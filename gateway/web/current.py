@@ -11,6 +11,7 @@ from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.adapters.roll_call import RollCall
 from gateway.exchange import Gate
 
 _NAME = "faregate"
@@ -26,6 +27,7 @@ class Services:
     answers: FirstAnswers
     contents: FileContents
     database: DatabaseProbe
+    roll_call: RollCall
 
 
 def keep(extensions: dict[str, object], services: Services) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import gevent
@@ -10,6 +9,7 @@ import pytest
 from gateway.adapters import hold_keeper
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.redis_budgets import HoldMismatch, RedisBudgets, StoreDown
+from gateway.adapters.usage_rows import Ended
 from gateway.core.holds import BudgetRefused, Hold, HoldClosed, Resolution
 from tests.adapters.redis_world import RESULT, World, budget
 
@@ -35,6 +35,10 @@ class FaultyBudgets(RedisBudgets):
         return reply
 
 
+def nothing_is_recorded(_request_ids: Sequence[str]) -> dict[str, Ended]:
+    return {}
+
+
 @pytest.fixture
 def faulty(world: World) -> FaultyBudgets:
     budgets = FaultyBudgets(world.budgets.redis, world.budgets.keys, 60)
@@ -46,7 +50,7 @@ def faulty(world: World) -> FaultyBudgets:
 def keeper(faulty: FaultyBudgets, monkeypatch: pytest.MonkeyPatch) -> Iterator[HoldKeeper]:
     monkeypatch.setattr(hold_keeper, "_RETRY_SECONDS", 0.005)
     faulty.adopt(faulty.state())
-    made = HoldKeeper(faulty, lease_seconds=0.02)
+    made = HoldKeeper(faulty, 0.02, nothing_is_recorded)
     tasks = [gevent.spawn(made.resolve_backlog), gevent.spawn(made.renew_leases)]
     yield made
     assert not any(task.dead for task in tasks)
@@ -145,24 +149,6 @@ def test_one_that_never_succeeds_does_not_block_the_others(
     faulty.broken = frozenset()
     assert keeper.drain(10)
     assert world.counters() == (30, 0)
-
-
-def test_a_settle_that_comes_too_late_is_counted(world: World, faulty: FaultyBudgets) -> None:
-    counted: list[str] = []
-    keeper = HoldKeeper(faulty, 60, lambda: counted.append("late"))
-    tasks = [gevent.spawn(keeper.resolve_backlog)]
-    for delayed in (False, True):
-        hold = keeper.reserve(world.wish(STRICT))
-        world.budgets.redis.delete(world.budgets.keys.hold(hold.request_id))
-        long_ago = replace(hold, reserved_at_ms=hold.reserved_at_ms - 10**8)
-        faulty.fault = "before" if delayed else ""
-        keeper.settle(long_ago, 10, 5, 5, RESULT)
-        faulty.fault = ""
-        assert keeper.drain(10)
-    assert counted == ["late", "late"]
-    assert world.counters()[0] == 0
-    assert keeper.in_flight == 0
-    gevent.killall(tasks)
 
 
 def test_what_cannot_be_resolved_is_left_to_its_lease(

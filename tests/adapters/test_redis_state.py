@@ -76,7 +76,8 @@ def test_a_restart_is_noticed_before_anything_is_admitted(tmp_path: Path) -> Non
 
 def test_a_redis_without_counters_admits_nothing(world: World) -> None:
     world.budgets.redis.flushall()
-    assert world.budgets.state() == CounterState(now_ms=world.budgets.state().now_ms)
+    state = world.budgets.state()
+    assert state == CounterState(now_ms=state.now_ms)
     with pytest.raises(CountersLost):
         meeting(world).reserve(world.wish(STRICT))
 

@@ -9,8 +9,10 @@ import pytest
 
 from gateway.adapters.threads import (
     COUNTING_THREADS,
+    DISK_THREADS,
     SQL_THREADS,
     on_counting_thread,
+    on_disk_thread,
     on_sql_thread,
 )
 
@@ -18,10 +20,11 @@ Run = Callable[..., Any]
 POOLS: list[tuple[Run, int, Run]] = [
     (on_counting_thread, COUNTING_THREADS, on_sql_thread),
     (on_sql_thread, SQL_THREADS, on_counting_thread),
+    (on_disk_thread, DISK_THREADS, on_sql_thread),
 ]
 
 
-@pytest.mark.parametrize("run", [on_counting_thread, on_sql_thread])
+@pytest.mark.parametrize("run", [on_counting_thread, on_disk_thread, on_sql_thread])
 def test_a_call_runs_elsewhere_and_its_end_comes_back(
     run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@
 --                    epoch     when these counters began to be kept without loss, ms
 --                    sequence  counts every change of them, and never goes back
 --                    server    the server that keeps them, by its run id
+--                    met       another one that was met, for which admission was suspended
 --                    admits    1 where requests are admitted
 --                    suspended_at, why    since when and why not
 --                    frozen_until, frozen_by    while a rebuild computes them anew, nothing else

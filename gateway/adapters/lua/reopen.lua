@@ -12,7 +12,7 @@ if f[2] ~= ARGV[1] or tonumber(f[1]) <= now then return 0 end
 
 local state = redis.call('HMGET', KEYS[1], 'sequence', 'suspended_at')
 if (state[2] or '') ~= ARGV[6] then return 0 end
-redis.call('HDEL', KEYS[1], 'frozen_until', 'frozen_by', 'suspended_at', 'why')
+redis.call('HDEL', KEYS[1], 'frozen_until', 'frozen_by', 'suspended_at', 'why', 'met')
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'server', ARGV[4], 'admits', '1', 'sequence',
   string.format('%.0f', math.max(tonumber(state[1] or '0'), tonumber(ARGV[3])) + 1))
 redis.call('SET', KEYS[2], ARGV[5])
