@@ -15,6 +15,7 @@ from gateway.adapters.database_probe import DatabaseProbe
 from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.hold_keeper import HoldKeeper
+from gateway.adapters.intents import Intents
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.object_keeper import ObjectKeeper
@@ -80,6 +81,7 @@ def build_services(settings: Settings) -> Services:
         upstream=upstream,
         tokenizer=tokenizer,
         metrics=metrics,
+        intents=Intents(engine) if settings.intents == "sql" else None,
     )
     answers = FirstAnswers(budgets, settings.idempotency_seconds, settings.idempotency_bytes_max)
     contents = FileContents(upstream)

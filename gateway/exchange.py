@@ -12,6 +12,7 @@ import orjson
 
 from gateway.adapters.forms import Form
 from gateway.adapters.hold_keeper import HoldKeeper
+from gateway.adapters.intents import Intents
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
@@ -57,6 +58,8 @@ class Gate:
     upstream: Upstream
     tokenizer: Tokenizer
     metrics: Metrics
+    intents: Intents | None = None
+    """Where requests are written down in SQL before they are sent, if anywhere."""
 
 
 Read = Callable[[object], Reading]

@@ -14,6 +14,7 @@ from time import perf_counter
 import orjson
 import structlog
 
+from gateway.adapters.intents import IntentNotWritten
 from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.adapters.redis_replies import CountersLost
@@ -99,7 +100,9 @@ def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
         for _ in range(8):
             try:
                 exchange = prepare(policy)
-                return exchange, _reserve(gate, exchange)
+                hold = _reserve(gate, exchange)
+                _write_intent(gate, exchange, hold)
+                return exchange, hold
             except PolicyStale:
                 policy = gate.policies.catch_up(policy)
     except StoreDown as error:
@@ -144,6 +147,28 @@ def _reserve(gate: Gate, exchange: Exchange) -> Hold:
         raise over_budget(refused, exchange.bound) from None
     except RateRefused as refused:
         raise rate_limited(refused, exchange.client, exchange.bound) from None
+
+
+def _write_intent(gate: Gate, exchange: Exchange, hold: Hold) -> None:
+    """Write down in SQL that the request is about to be sent, where the deployment wants that.
+
+    Without its intent nothing is sent: the hold is released and ApiError raised.
+    """
+    if gate.intents is None or exchange.price is None:
+        return
+    try:
+        gate.intents.write(hold)
+    except IntentNotWritten as error:
+        _log.warning("intent.not_written", request_id=exchange.request_id, reason=str(error))
+        release(gate, exchange, hold, 503, "no_intent")
+        raise StoreUnavailable(
+            "The gateway cannot write the request down in its database at the moment, so nothing"
+            " was sent and nothing is charged. Try again shortly.",
+            headers={**named(exchange), "retry-after": "1"},
+        ) from None
+    except BaseException:
+        release(gate, exchange, hold, 500, "interrupted")
+        raise
 
 
 def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:

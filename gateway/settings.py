@@ -92,6 +92,14 @@ class Settings(BaseSettings):
         default=Path("faregate-data"),
         description="Folder of the embedded Redis and SQLite; created when missing.",
     )
+    intents: Literal["redis", "sql"] = Field(
+        default="redis",
+        description=(
+            "Where a request is written down before it is sent. redis: in Redis alone, right for an"
+            " append-only file that is synced always. sql: in the database too, for a Redis that"
+            " can lose what it has answered for, such as a managed one that fails over."
+        ),
+    )
     spool_dir: Path | None = Field(
         default=None,
         description=(

@@ -277,3 +277,12 @@ owned_objects = Table(
     Index("ix_owned_objects_work_state", "work_state"),
 )
 """Whose each object at the provider is: see ``gateway.core.objects``."""
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("request_id", String(64), nullable=False),
+    Column("hold", Text, nullable=False),
+    PrimaryKeyConstraint("request_id"),
+)
+"""Holds of requests that may have been sent, until they have a record: see ``intents``."""

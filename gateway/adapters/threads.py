@@ -26,6 +26,10 @@ _Pools = WeakKeyDictionary[Any, ThreadPool]
 DISK_THREADS = 2
 """Syncs of small files that may run at once."""
 
+INTENT_THREADS = 1
+"""Intents are committed one batch after the other, and the next gathers meanwhile."""
+
+_intent: _Pools = WeakKeyDictionary()
 _disk: _Pools = WeakKeyDictionary()
 _counting: _Pools = WeakKeyDictionary()
 _sql: _Pools = WeakKeyDictionary()
@@ -40,6 +44,11 @@ def on_counting_thread(call: Callable[..., _T], *args: Any) -> _T:
 def on_sql_thread(call: Callable[..., _T], *args: Any) -> _T:
     """``call(*args)``, which asks the database: drivers hold up their whole thread."""
     return _run(_sql, SQL_THREADS, call, args)
+
+
+def on_intent_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which writes intents: no other statement may keep them waiting."""
+    return _run(_intent, INTENT_THREADS, call, args)
 
 
 def on_disk_thread(call: Callable[..., _T], *args: Any) -> _T:

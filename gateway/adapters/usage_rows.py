@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, Select, Table, func, select, tex
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.adapters.epochs import move_sequence
+from gateway.adapters.intents import forget_intents
 from gateway.adapters.tables import (
     budget_windows,
     clients,
@@ -82,6 +83,7 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
         fresh = [event for identity, event in ordered.items() if identity in inserted]
         _add_hourly(connection, fresh)
         _add_windows(connection, fresh)
+        forget_intents(connection, [event.row["request_id"] for event in events])
         move_sequence(connection, max(event.sequence for event in events))
     return len(inserted)
 

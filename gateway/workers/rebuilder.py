@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.database import first_line
 from gateway.adapters.directory import Directory
 from gateway.adapters.epochs import Recorded, next_epoch, note_epoch, recorded_state
+from gateway.adapters.intents import open_intents, sweep_intents
 from gateway.adapters.object_rows import open_work
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.redis_rebuild import Counters, Kept, RedisRebuild, TimeLost, Window
@@ -242,9 +243,16 @@ class Rebuilder:
         return [*kept, *lost], len(lost), closed
 
     def _written_down(self) -> list[Kept]:
-        """The holds that SQL knows of: of long-lived work that is open."""
-        works = (one.work for one in open_work(self._engine))
-        return [Kept(work_from(work).hold, handed=True) for work in works if work is not None]
+        """The holds that SQL knows of: of long-lived work, and of requests that may be sent."""
+        works = [one.work for one in open_work(self._engine) if one.work is not None]
+        found = {
+            hold.request_id: Kept(hold, handed=True)
+            for hold in (work_from(work).hold for work in works)
+        }
+        sweep_intents(self._engine)
+        for hold in open_intents(self._engine):
+            found.setdefault(hold.request_id, Kept(hold))
+        return list(found.values())
 
     def _set_counters(self, attempt: RedisRebuild, kept: list[Kept]) -> int:
         """Set what every window has spent and holds, and the requests in flight of clients."""

@@ -13,6 +13,7 @@ from gateway.adapters.threads import (
     SQL_THREADS,
     on_counting_thread,
     on_disk_thread,
+    on_intent_thread,
     on_sql_thread,
 )
 
@@ -24,7 +25,9 @@ POOLS: list[tuple[Run, int, Run]] = [
 ]
 
 
-@pytest.mark.parametrize("run", [on_counting_thread, on_disk_thread, on_sql_thread])
+@pytest.mark.parametrize(
+    "run", [on_counting_thread, on_disk_thread, on_intent_thread, on_sql_thread]
+)
 def test_a_call_runs_elsewhere_and_its_end_comes_back(
     run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ class Rig:
         sync_prices(self.engine, full_prices())
         self.keys = RedisKeys(self.prefix)
         lease = float(str(values["hold_lease_seconds"]))
+        self._lease_seconds = lease
         self._follow_seconds = float(str(values["follow_seconds"]))
         self.budgets = RedisBudgets(connect(redis_url, 3.0), self.keys, lease)
         self._blocking = connect(redis_url, 5.0)
@@ -157,6 +158,7 @@ class Rig:
             openai_api_key=PROVIDER_KEY,
             upstream_url=self.provider.url,
             follow_seconds=self._follow_seconds,
+            hold_lease_seconds=self._lease_seconds,
         )
         arguments = (self.budgets, self._blocking, self.engine, own, self._stop)
         self._thread = threading.Thread(target=run_background, args=arguments, daemon=True)
