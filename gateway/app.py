@@ -10,6 +10,7 @@ import structlog
 from flask import Flask
 from gevent.event import Event
 
+from gateway.adapters.allowances import Allowances
 from gateway.adapters.database import open_engine
 from gateway.adapters.database_probe import DatabaseProbe
 from gateway.adapters.file_contents import FileContents
@@ -68,14 +69,16 @@ def build_services(settings: Settings) -> Services:
     tokenizer.preload()
     upstream = Upstream(settings)
     metrics = Metrics()
+    policies = Policies(engine, budgets)
+    spool, drawn = (Spool(settings.spool_folder, on_disk_thread) for _ in range(2))
+    ask = partial(on_sql_thread, ended, engine)
+    keeper = HoldKeeper(budgets, settings.hold_lease_seconds, ask, spool, drawn)
     gate = Gate(
         settings=settings,
-        policies=Policies(engine, budgets),
-        keeper=HoldKeeper(
-            budgets,
-            settings.hold_lease_seconds,
-            partial(on_sql_thread, ended, engine),
-            Spool(settings.spool_folder, on_disk_thread),
+        policies=policies,
+        keeper=keeper,
+        allowances=Allowances(
+            budgets, keeper, drawn, lambda: policies.current, settings.outage_seconds
         ),
         objects=ObjectKeeper(engine, budgets),
         upstream=upstream,
@@ -112,6 +115,7 @@ def start_background(app: Flask) -> None:
     gevent.spawn(_for_ever, "policy_watch", gate.policies.watch)
     gevent.spawn(_for_ever, "lease_renewal", gate.keeper.renew_leases)
     gevent.spawn(_for_ever, "late_resolutions", gate.keeper.resolve_backlog)
+    gevent.spawn(_for_ever, "allowances", gate.allowances.keep)
     gevent.spawn(_for_ever, "adopted_spools", gate.keeper.adopt_spools)
     gevent.spawn(_for_ever, "roll_call", services_of(app).roll_call.watch)
     gevent.spawn(_for_ever, "late_objects", gate.objects.note_late)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from gateway.adapters.allowances import Allowances
 from gateway.adapters.forms import Form
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.intents import Intents
@@ -58,6 +59,7 @@ class Gate:
     upstream: Upstream
     tokenizer: Tokenizer
     metrics: Metrics
+    allowances: Allowances
     intents: Intents | None = None
     """Where requests are written down in SQL before they are sent, if anywhere."""
 

@@ -1,8 +1,8 @@
-"""The paid path, top to bottom: reserve -> forward -> meter -> settle -> respond.
+"""The paid path, top to bottom: forward -> meter -> settle -> respond.
 
-``web/`` has authenticated, parsed and bounded the request before it comes here, and turns the
-``Reply`` into HTTP after. Every hold placed here ends in exactly one of settled or released;
-if this process dies in between, it expires and is charged.
+``web/`` has authenticated, parsed and bounded the request before it comes here, ``admission`` has
+placed its hold, and ``web/`` turns the ``Reply`` into HTTP after. Every hold ends in exactly one of
+settled or released; if this process dies in between, it expires and is charged.
 """
 
 from __future__ import annotations
@@ -14,37 +14,26 @@ from time import perf_counter
 import orjson
 import structlog
 
-from gateway.adapters.intents import IntentNotWritten
-from gateway.adapters.policies import PolicyUnavailable
-from gateway.adapters.redis_budgets import StoreDown
-from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout, NotSent, Payload
 from gateway.core import outcomes
 from gateway.core.errors import (
     ApiError,
     BadRequest,
-    StoreUnavailable,
     UpstreamInvalid,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gateway.core.holds import (
-    BudgetRefused,
     Hold,
-    HoldRequest,
-    PolicyStale,
-    RateRefused,
     Resolution,
 )
 from gateway.core.meters import Reading
 from gateway.core.money import usd_from_nano
 from gateway.core.outcomes import Outcome
-from gateway.core.refusals import over_budget, rate_limited
 from gateway.core.usage import Certainty
 from gateway.exchange import (
     Exchange,
     Gate,
-    Prepare,
     Reply,
     common_headers,
     facts_of,
@@ -91,84 +80,6 @@ def free(gate: Gate, exchange: Exchange, hold: Hold, make: Callable[[], bytes]) 
 
 
 # The steps, in the order in which they run
-
-
-def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
-    """Prepare a request under the policy in force and place its hold, or raise ApiError."""
-    policy = gate.policies.current
-    try:
-        for _ in range(8):
-            try:
-                exchange = prepare(policy)
-                hold = _reserve(gate, exchange)
-                _write_intent(gate, exchange, hold)
-                return exchange, hold
-            except PolicyStale:
-                policy = gate.policies.catch_up(policy)
-    except StoreDown as error:
-        _log.warning("redis.unavailable", reason=str(error))
-    except CountersLost:
-        _log.error("redis.counters_lost")
-    except PolicyUnavailable as error:
-        _log.warning("database.unavailable", reason=str(error))
-    else:
-        _log.error("policy.never_settles")
-    raise StoreUnavailable(
-        "The gateway cannot check budgets at the moment, so it admits nothing. Try again shortly.",
-        headers={"retry-after": "1"},
-    )
-
-
-def _reserve(gate: Gate, exchange: Exchange) -> Hold:
-    """Place one hold against every budget and limit; a refusal becomes its ApiError."""
-    context = {
-        "team_id": exchange.client.team_id,
-        "client_id": exchange.client.id,
-        "key_id": exchange.key.id,
-        "endpoint": exchange.endpoint,
-        "model": exchange.model,
-        "price_id": exchange.price.id if exchange.price else None,
-        "tier": exchange.bound.tier,
-        "streamed": exchange.streamed,
-    }
-    billed = exchange.price is not None
-    wish = HoldRequest(
-        request_id=exchange.request_id,
-        client=exchange.client,
-        model=exchange.model,
-        bound=exchange.bound,
-        budgets=exchange.policy.budgets_for(exchange.client, exchange.model) if billed else (),
-        policy_version=exchange.policy.version,
-        context=orjson.dumps(context),
-    )
-    try:
-        return gate.keeper.reserve(wish)
-    except BudgetRefused as refused:
-        raise over_budget(refused, exchange.bound) from None
-    except RateRefused as refused:
-        raise rate_limited(refused, exchange.client, exchange.bound) from None
-
-
-def _write_intent(gate: Gate, exchange: Exchange, hold: Hold) -> None:
-    """Write down in SQL that the request is about to be sent, where the deployment wants that.
-
-    Without its intent nothing is sent: the hold is released and ApiError raised.
-    """
-    if gate.intents is None or exchange.price is None:
-        return
-    try:
-        gate.intents.write(hold)
-    except IntentNotWritten as error:
-        _log.warning("intent.not_written", request_id=exchange.request_id, reason=str(error))
-        release(gate, exchange, hold, 503, "no_intent")
-        raise StoreUnavailable(
-            "The gateway cannot write the request down in its database at the moment, so nothing"
-            " was sent and nothing is charged. Try again shortly.",
-            headers={**named(exchange), "retry-after": "1"},
-        ) from None
-    except BaseException:
-        release(gate, exchange, hold, 500, "interrupted")
-        raise
 
 
 def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:

@@ -98,6 +98,8 @@ def _start_worker(worker: Any) -> None:
 def _stop_worker(_server: Any, worker: Any) -> None:
     # Requests have finished; what Redis has not taken yet gets a last chance.
     gate = services_of(worker.app.wsgi()).gate
+    with suppress(StoreDown):
+        gate.allowances.give_back()
     gate.keeper.drain(timeout_seconds=5)
     gate.objects.note_waiting()
     with suppress(StoreDown):

@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         default=Path("faregate-data"),
         description="Folder of the embedded Redis and SQLite; created when missing.",
     )
+    outage_seconds: float = Field(
+        default=900.0,
+        ge=10,
+        le=86_400,
+        description="How long into an outage of Redis the outage allowances of clients last.",
+    )
     intents: Literal["redis", "sql"] = Field(
         default="redis",
         description=(

@@ -9,19 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
+from gateway.adapters.allowances import Allowances
 from gateway.adapters.directory import Directory
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.adapters.spool import Spool
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Upstream
 from gateway.adapters.usage_rows import ended
+from gateway.admission import admit
 from gateway.app import open_budgets
 from gateway.core.bounds import Bound
 from gateway.core.budgets import WindowKind
@@ -30,7 +34,6 @@ from gateway.core.holds import Hold
 from gateway.core.policy import Policy
 from gateway.core.prices import Meter, Price, Rate
 from gateway.exchange import Exchange, Gate
-from gateway.relay import admit
 from gateway.settings import Settings
 from tests.databases import open_migrated
 
@@ -112,10 +115,15 @@ def open_paid_path(redis_url: str, sqlite_url: str, provider_port: int) -> PaidP
     # Over plain connections: the pipeline of a server's process needs its patched sockets.
     budgets = open_budgets(settings)
     budgets.publish(directory.version())
+    policies = Policies(engine, budgets)
+    keeper = HoldKeeper(budgets, settings.hold_lease_seconds, partial(ended, engine))
+    # Nothing is drawn here: what would be could be written nowhere.
+    spool = Spool(Path("/dev/null"), lambda call, *args: call(*args))
     gate = Gate(
         settings=settings,
-        policies=Policies(engine, budgets),
-        keeper=HoldKeeper(budgets, settings.hold_lease_seconds, partial(ended, engine)),
+        policies=policies,
+        keeper=keeper,
+        allowances=Allowances(budgets, keeper, spool, lambda: policies.current, 900.0),
         objects=ObjectKeeper(engine, budgets),
         upstream=Upstream(settings),
         tokenizer=Tokenizer(),

@@ -58,15 +58,26 @@ class HoldKeeper:
     """The holds in flight of one process, and the resolutions that Redis has not taken yet."""
 
     def __init__(
-        self, budgets: RedisBudgets, lease_seconds: float, ask: Ask, spool: Spool | None = None
+        self,
+        budgets: RedisBudgets,
+        lease_seconds: float,
+        ask: Ask,
+        spool: Spool | None = None,
+        drawn_spool: Spool | None = None,
     ) -> None:
-        """``ask`` tells how requests ended whose holds Redis has lost."""
+        """``ask`` tells how requests ended whose holds Redis has lost.
+
+        ``drawn_spool`` is the file of outage allowances, which has the ends of what was drawn.
+        """
         self._budgets = budgets
         self._ask = ask
         self._spool = spool
+        self._drawn_spool = drawn_spool
         self._lease_seconds = lease_seconds
         self._renew_seconds = lease_seconds / 4
         self._owned: dict[str, Hold | None] = {}
+        self._aside: dict[str, tuple[Hold, float]] = {}
+        """Outage allowances, and how long their leases last, in seconds."""
         self._recent: deque[tuple[float, Ending]] = deque(maxlen=RECENT_MAX)
         self._backlog: deque[_Late] = deque()
         self._waiting = Event()
@@ -92,6 +103,22 @@ class HoldKeeper:
         """Whether nothing has resolved ``hold`` or handed it over, not even for later."""
         waiting = any(late.request_id == hold.request_id for late in self._backlog)
         return hold.request_id in self._owned and not waiting
+
+    def own(self, hold: Hold) -> None:
+        """Take on a hold that was drawn from an allowance, until it is resolved."""
+        self._owned[hold.request_id] = hold
+
+    def keep_aside(self, hold: Hold, lease_seconds: float) -> None:
+        """Present the hold of an outage allowance too, should Redis lose it."""
+        self._aside[hold.request_id] = hold, lease_seconds
+
+    def drop_aside(self, hold: Hold) -> None:
+        """The allowance of ``hold`` is no more."""
+        self._aside.pop(hold.request_id, None)
+
+    def owns(self, request_id: str) -> bool:
+        """Whether a hold of this process is not resolved yet."""
+        return request_id in self._owned
 
     def reserve(self, wish: HoldRequest) -> Hold:
         """Place a hold and own it. Raises as ``RedisBudgets.reserve`` does.
@@ -172,11 +199,14 @@ class HoldKeeper:
 
     def _resolve_later(self, ending: Ending) -> None:
         self._later(_Late(ending.hold.request_id, lambda: self._bring_surely(ending)))
-        if self._spool is not None:
-            self._spool.write(ending)
+        spool = self._drawn_spool if ending.hold.drawn_from else self._spool
+        if spool is not None:
+            spool.write(ending)
 
     def _bring(self, ending: Ending, charged_nano: int | None) -> Resolution:
         """Bring an ending to Redis, with what SQL knows of it. Raises StoreDown."""
+        if ending.hold.drawn_from and charged_nano is None:
+            self._budgets.part(ending.hold)
         if ending.released:
             return self._budgets.release(ending.hold, ending.result, charged_nano=charged_nano)
         return self._budgets.settle(
@@ -231,10 +261,21 @@ class HoldKeeper:
         May be repeated. Raises StoreDown, also where SQL does not answer.
         """
         waiting = {late.request_id for late in self._backlog}
-        holds = [h for h in self._owned.values() if h is not None and h.request_id not in waiting]
-        lost = set(self._budgets.missing([hold.request_id for hold in holds]))
+        # What was drawn from an allowance is held by that.
+        holds = [
+            hold
+            for hold in self._owned.values()
+            if hold is not None and hold.request_id not in waiting and not hold.drawn_from
+        ]
+        aside = list(self._aside.values())
+        every = [*holds, *(hold for hold, _ in aside)]
+        lost = set(self._budgets.missing([hold.request_id for hold in every]))
         known = self._asked(sorted(lost)) if lost else {}
         placed = 0
+        for hold, lease_seconds in aside:
+            if hold.request_id in lost and hold.request_id not in known:
+                nothing = [0] * len(hold.budget_windows)
+                placed += self._budgets.place_again(hold, nothing, lease_seconds)
         for hold in holds:
             # One that has expired meanwhile is charged; its settle will correct that.
             if hold.request_id not in lost or hold.request_id in known:
@@ -319,20 +360,14 @@ class HoldKeeper:
             adopted.done()
             return
         _log.warning("spool.adopted", file=adopted.path.name, endings=len(adopted.endings))
-        left = len(adopted.endings)
 
-        def done() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                adopted.done()
-
-        for ending in adopted.endings:
-
-            def call(ending: Ending = ending) -> None:
+        def call() -> None:
+            # In order, and again from the beginning where Redis goes away in between: what was
+            # drawn from an allowance comes before the allowance is given back.
+            for ending in adopted.endings:
                 self._bring_surely(ending)
 
-            self._later(_Late(ending.hold.request_id, call, done))
+        self._later(_Late(f"spool {adopted.path.name}", call, adopted.done))
 
     def drain(self, timeout_seconds: float) -> bool:
         """Wait until nothing waits for Redis; False when the time is over first."""

@@ -69,6 +69,7 @@ def _client(row: Row[Any]) -> Client:
         output_floor_tokens=row.output_floor_tokens,
         clamp_output=row.clamp_output,
         may_fine_tune=row.may_fine_tune,
+        outage_allowance_nano=row.outage_allowance_nano,
         sharing=Sharing(row.sharing),
     )
 

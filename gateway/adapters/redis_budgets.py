@@ -62,6 +62,7 @@ class RedisBudgets(RedisCounters):
         self._renew = Script("renew")
         self._hand_over = Script("hand_over", with_hold=True)
         self._place_again = Script("place_again", with_hold=True)
+        self._part = Script("part", with_hold=True)
         self.epoch = 0
         """The epoch of the counters as this process knows it; 0 before its first reserve."""
         self._seen = 0
@@ -79,7 +80,7 @@ class RedisBudgets(RedisCounters):
         (then a hold may exist: release it).
         """
         for _ in range(4):
-            windows = [self._window(budget) for budget in wish.budgets]
+            windows = [self.window(budget) for budget in wish.budgets]
             known = (self.epoch, self._seen)
             keys, args = reserve_call(self.keys, wish, windows, self._lease_ms, *known)
             reply = self._run(self._reserve, keys, args)
@@ -193,6 +194,16 @@ class RedisBudgets(RedisCounters):
         reply = self._run(self._place_again, keys, args)
         return bool(reply[0] == b"placed")
 
+    def part(self, hold: Hold) -> bool:
+        """Part ``hold`` from the outage allowance it was drawn from; False where that is gone.
+
+        May be repeated. Raises StoreDown.
+        """
+        keys = [self.keys.state, self.keys.hold(hold.drawn_from), *self._hold_keys(hold)[1:]]
+        placed = (hold.amount_nano, hold.placed_on, hold.reserved_at_ms, hold.context)
+        reply = self._run(self._part, keys, [hold.request_id, self._lease_ms, *placed])
+        return bool(reply[0] != b"gone")
+
     def lapsed(self, limit: int = 200) -> list[str]:
         """Request ids of holds whose lease has run out, oldest first. Raises StoreDown."""
         try:
@@ -268,8 +279,13 @@ class RedisBudgets(RedisCounters):
 
     # How a call is put together and a reply read
 
-    def _window(self, budget: Budget) -> Window:
-        at_ms = time_ns() // 1_000_000 - self._clock_ahead_ms
+    def now_ms(self) -> int:
+        """The time of the Redis server, as far as its answers have told."""
+        return time_ns() // 1_000_000 - self._clock_ahead_ms
+
+    def window(self, budget: Budget) -> Window:
+        """The window of ``budget`` that is open now."""
+        at_ms = self.now_ms()
         cached = self._windows.get((budget.window, budget.time_zone))
         if cached is None or not cached.contains(at_ms):
             cached = window_at(budget.window, budget.time_zone, at_ms)

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class Spool:
                     # Its last adopter may be done with it, and another file have its place.
                     if os.fstat(descriptor).st_nlink == 0:
                         raise FileNotFoundError(path)
-                    found.append(Adopted(path, descriptor, list(_endings(path))))
+                    found.append(Adopted(path, descriptor, _in_order(_endings(path))))
                 except OSError:
                     os.close(descriptor)
         return found
@@ -149,6 +149,13 @@ class Spool:
                 self._syncing = False
                 self._turn = Event()
                 turn.set()
+
+
+def _in_order(endings: Iterable[Ending]) -> list[Ending]:
+    """The last that is known of each request, and allowances after what was drawn from them."""
+    last: dict[str, Ending] = {ending.hold.request_id: ending for ending in endings}
+    sources = {ending.hold.drawn_from for ending in last.values()}
+    return sorted(last.values(), key=lambda ending: ending.hold.request_id in sources)
 
 
 def _line(ending: Ending) -> bytes:

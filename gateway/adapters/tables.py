@@ -122,6 +122,7 @@ clients = Table(
     Column("output_floor_tokens", BigInteger, nullable=False, default=0),
     Column("clamp_output", Boolean, nullable=False, default=False),
     Column("may_fine_tune", Boolean, nullable=False, default=False, server_default=false()),
+    Column("outage_allowance_nano", BigInteger, nullable=False, default=0, server_default="0"),
     _created(),
     Index(None, "team_id"),
 )

@@ -12,7 +12,8 @@ from sqlalchemy import Row
 
 from gateway.cli.deployment import open_deployment
 from gateway.cli.output import Column, json_option, note, print_json, print_table, say
-from gateway.cli.parameters import LIMIT
+from gateway.cli.parameters import LIMIT, as_nano
+from gateway.core.money import display_usd, usd_from_nano
 
 
 @click.group()
@@ -56,6 +57,14 @@ def _limit_options(function: Callable[..., None]) -> Callable[..., None]:
             "may_fine_tune",
             default=None,
             help="Whether it may start fine-tuning jobs. Without: it may not.",
+        ),
+        click.option(
+            "--outage-allowance",
+            "outage_allowance_nano",
+            metavar="USD",
+            callback=as_nano,
+            help="What each gateway worker sets aside for it, held against its budgets, to be spent"
+            " while Redis is away. 0: nothing is served then.",
         ),
     )
     for option in reversed(options):
@@ -144,6 +153,8 @@ def _limits_of(row: Row[Any]) -> list[str]:
         (row.output_floor_tokens, "output tokens at least"),
     )
     limits = [f"{count:,} {what}" for count, what in counts if count]
+    if row.outage_allowance_nano:
+        limits.append(f"{display_usd(row.outage_allowance_nano)} per worker in an outage")
     return [*limits, "clamped"] if row.clamp_output else limits
 
 
@@ -160,5 +171,6 @@ def _as_json(row: Row[Any]) -> dict[str, Any]:
         "output_floor_tokens": row.output_floor_tokens,
         "clamp_output": row.clamp_output,
         "may_fine_tune": row.may_fine_tune,
+        "outage_allowance_usd": usd_from_nano(row.outage_allowance_nano),
         "created_at": row.created_at,
     }

@@ -23,6 +23,7 @@ def hold_fields(hold: Hold) -> dict[str, Any]:
         "placed_on": hold.placed_on,
         "context": json.loads(hold.context),
         "epoch": hold.epoch,
+        "drawn_from": hold.drawn_from,
     }
 
 
@@ -41,6 +42,7 @@ def hold_from(fields: Mapping[str, Any]) -> Hold:
         placed_on=str(fields["placed_on"]),
         context=json.dumps(fields["context"], separators=(",", ":")).encode(),
         epoch=int(fields.get("epoch", 0)),
+        drawn_from=str(fields.get("drawn_from", "")),
     )
 
 

@@ -53,6 +53,8 @@ class Hold:
     context: bytes = b"{}"
     epoch: int = 0
     """The epoch of the counters that it was placed in; 0 where that is not known."""
+    drawn_from: str = ""
+    """The request id of the outage allowance that it was drawn from, while Redis was away."""
 
 
 class Refused(Exception):

@@ -50,6 +50,8 @@ class Client:
     output_floor_tokens: int = 0
     clamp_output: bool = False
     may_fine_tune: bool = False
+    outage_allowance_nano: int = 0
+    """What each gateway worker sets aside for it, to be spent while Redis is away."""
     sharing: Sharing = Sharing.CLIENT
     """Its team's."""
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from flask import Response
 
+from gateway.admission import admit
 from gateway.core.holds import Hold
 from gateway.exchange import Exchange, Gate, Prepare, Reply
-from gateway.relay import admit, complete, settle_left_open
+from gateway.relay import complete, settle_left_open
 from gateway.relay_stream import stream
 from gateway.web.current import Services
 from gateway.web.idempotency import once

@@ -1,4 +1,4 @@
-"""Intents: holds written down before their requests are sent (FAREGATE_INTENTS=sql)."""
+"""Intents: holds written down before their requests are sent; outage allowances of clients."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ def upgrade() -> None:
         sa.Column("hold", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("request_id", name="pk_intents"),
     )
+    op.add_column(
+        "clients",
+        sa.Column("outage_allowance_nano", sa.BigInteger(), nullable=False, server_default="0"),
+    )
     if op.get_bind().dialect.name == "postgresql":
         # A few rows that come and go all the time: dead ones are cleared soon, by their number.
         op.execute(
@@ -27,4 +31,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("clients", "outage_allowance_nano")
     op.drop_table("intents")

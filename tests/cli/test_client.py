@@ -10,6 +10,8 @@ def test_limits_are_stored_changed_and_shown(faregate: Faregate) -> None:
         *("--allow-model", "o3", "--requests-per-minute", "60", "--tokens-per-minute", "90000"),
         *("--concurrent", "4", "--default-output-tokens", "512", "--output-floor", "64", "--clamp"),
         "--fine-tuning",
+        "--outage-allowance",
+        "0.25",
     )
     (found,) = [c for c in faregate.ask("client", "list") if c["name"] == "batch"]
     created = found.pop("created_at")
@@ -26,6 +28,7 @@ def test_limits_are_stored_changed_and_shown(faregate: Faregate) -> None:
         "output_floor_tokens": 64,
         "clamp_output": True,
         "may_fine_tune": True,
+        "outage_allowance_usd": "0.250000000",
     }
     changed = faregate.ask("client", "set", "batch", "--concurrent", "0", "--no-clamp")
     assert (changed["concurrent_requests"], changed["clamp_output"]) == (0, False)

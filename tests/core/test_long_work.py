@@ -41,7 +41,10 @@ def test_work_without_a_price_or_a_budget_is_work() -> None:
     assert (read.price_id, read.details) == (None, {})
 
 
-@pytest.mark.parametrize("missing", sorted(set(Work(HOLD, 1, "t").as_fields()) - {"epoch"}))
+OPTIONAL = {"epoch", "drawn_from"}
+
+
+@pytest.mark.parametrize("missing", sorted(set(Work(HOLD, 1, "t").as_fields()) - OPTIONAL))
 def test_what_is_no_work_is_told(missing: str) -> None:
     fields = Work(HOLD, 1, "t").as_fields()
     del fields[missing]

@@ -95,7 +95,7 @@ def test_a_failure_after_the_end_charges_nothing_more(path: PaidPath) -> None:
 def test_a_failure_after_an_end_that_waits_for_redis_charges_nothing_more(
     path: PaidPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: Any) -> None:
+    def away(*_: Any, **__: Any) -> None:
         raise StoreDown("away")
 
     def how(gate: Gate, exchange: Exchange, hold: Hold) -> Reply:

@@ -10,12 +10,13 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response
 
+from gateway.admission import admit
 from gateway.core.bounds import FREE
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.objects import Kind, PageWish, not_found
 from gateway.core.policy import Client, Policy
 from gateway.exchange import Exchange
-from gateway.relay import admit, free
+from gateway.relay import free
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.openai.model_access import is_fine_tuned

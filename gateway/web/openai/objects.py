@@ -15,13 +15,14 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, g, request
 
+from gateway.admission import admit
 from gateway.core.bounds import FREE
 from gateway.core.errors import BadRequest
 from gateway.core.holds import Hold
 from gateway.core.objects import Kind, OwnedObject, PageWish
 from gateway.core.policy import Client, Policy
 from gateway.exchange import Exchange, Gate, Owns, Reply, owns_nothing
-from gateway.relay import admit, complete, free, parsed
+from gateway.relay import complete, free, parsed
 from gateway.web.auth import authenticate
 from gateway.web.current import Services
 from gateway.web.form_body import form

@@ -16,13 +16,14 @@ import orjson
 from flask import Blueprint, Response, request
 
 from gateway.adapters.upstream import UpstreamError
+from gateway.admission import admit
 from gateway.core.bounds import FREE
 from gateway.core.errors import UpstreamInvalid, UpstreamUnreachable
 from gateway.core.objects import Kind, OwnedObject, PageWish
 from gateway.core.policy import Policy
 from gateway.core.stored_filters import CompletionFilter, completion_filter
 from gateway.exchange import Exchange, Gate
-from gateway.relay import admit, free, is_providers_error, parsed
+from gateway.relay import free, is_providers_error, parsed
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.openai.objects import on_object, page_wish

@@ -1,0 +1,142 @@
+"""Admission: the hold of a request, placed before anything of it is sent.
+
+``web/`` has authenticated, parsed and bounded the request; ``relay`` sends it, as granted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+import structlog
+
+from gateway.adapters.intents import IntentNotWritten
+from gateway.adapters.policies import PolicyUnavailable
+from gateway.adapters.redis_budgets import StoreDown
+from gateway.adapters.redis_replies import CountersLost
+from gateway.core.errors import StoreUnavailable
+from gateway.core.holds import BudgetRefused, Hold, HoldRequest, PolicyStale, RateRefused
+from gateway.core.refusals import over_budget, rate_limited
+from gateway.exchange import Exchange, Gate, Prepare, named
+from gateway.relay import release
+
+_DRAWABLE = frozenset(
+    (
+        "chat/completions",
+        "completions",
+        "embeddings",
+        "moderations",
+        "responses",
+        "images/generations",
+        "audio/speech",
+    )
+)
+"""Endpoints that an outage allowance may pay for."""
+
+_log = structlog.get_logger(__name__)
+
+
+def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
+    """Prepare a request under the policy in force and place its hold, or raise ApiError."""
+    policy = gate.policies.current
+    exchange: Exchange | None = None
+    try:
+        for _ in range(8):
+            try:
+                exchange = prepare(policy)
+                hold = _reserve(gate, exchange)
+                _write_intent(gate, exchange, hold)
+                return exchange, hold
+            except PolicyStale:
+                policy = gate.policies.catch_up(policy)
+    except StoreDown as error:
+        _log.warning("redis.unavailable", reason=str(error))
+        drawn = None if exchange is None else _draw(gate, exchange)
+        if drawn is not None:
+            return drawn
+    except CountersLost:
+        _log.error("redis.counters_lost")
+    except PolicyUnavailable as error:
+        _log.warning("database.unavailable", reason=str(error))
+    else:
+        _log.error("policy.never_settles")
+    raise StoreUnavailable(
+        "The gateway cannot check budgets at the moment, so it admits nothing. Try again shortly.",
+        headers={"retry-after": "1"},
+    )
+
+
+def _reserve(gate: Gate, exchange: Exchange) -> Hold:
+    """Place one hold against every budget and limit; a refusal becomes its ApiError."""
+    billed = exchange.price is not None
+    wish = HoldRequest(
+        request_id=exchange.request_id,
+        client=exchange.client,
+        model=exchange.model,
+        bound=exchange.bound,
+        budgets=exchange.policy.budgets_for(exchange.client, exchange.model) if billed else (),
+        policy_version=exchange.policy.version,
+        context=_context(exchange),
+    )
+    try:
+        return gate.keeper.reserve(wish)
+    except BudgetRefused as refused:
+        raise over_budget(refused, exchange.bound) from None
+    except RateRefused as refused:
+        raise rate_limited(refused, exchange.client, exchange.bound) from None
+
+
+def _context(exchange: Exchange) -> bytes:
+    """Who asked for what: part of the usage record, also where nobody is left to say it."""
+    context = {
+        "team_id": exchange.client.team_id,
+        "client_id": exchange.client.id,
+        "key_id": exchange.key.id,
+        "endpoint": exchange.endpoint,
+        "model": exchange.model,
+        "price_id": exchange.price.id if exchange.price else None,
+        "tier": exchange.bound.tier,
+        "streamed": exchange.streamed,
+    }
+    return orjson.dumps(context)
+
+
+def _draw(gate: Gate, exchange: Exchange) -> tuple[Exchange, Hold] | None:
+    """Admit a request out of its client's outage allowance, where Redis does not answer.
+
+    Only what ends with its answer: long-lived work could be followed by nobody.
+    """
+    if exchange.price is None or exchange.endpoint not in _DRAWABLE:
+        return None
+    if exchange.body.get("background"):
+        return None
+    hold = gate.allowances.draw(
+        exchange.policy, exchange.client, exchange.model, exchange.bound, _context(exchange)
+    )
+    if hold is None:
+        return None
+    _log.info("allowance.drawn", request_id=hold.request_id, amount_nano=hold.amount_nano)
+    # The id it came with may be known to Redis, which did not answer: it gets another one.
+    return replace(exchange, request_id=hold.request_id), hold
+
+
+def _write_intent(gate: Gate, exchange: Exchange, hold: Hold) -> None:
+    """Write down in SQL that the request is about to be sent, where the deployment wants that.
+
+    Without its intent nothing is sent: the hold is released and ApiError raised.
+    """
+    if gate.intents is None or exchange.price is None:
+        return
+    try:
+        gate.intents.write(hold)
+    except IntentNotWritten as error:
+        _log.warning("intent.not_written", request_id=exchange.request_id, reason=str(error))
+        release(gate, exchange, hold, 503, "no_intent")
+        raise StoreUnavailable(
+            "The gateway cannot write the request down in its database at the moment, so nothing"
+            " was sent and nothing is charged. Try again shortly.",
+            headers={**named(exchange), "retry-after": "1"},
+        ) from None
+    except BaseException:
+        release(gate, exchange, hold, 500, "interrupted")
+        raise
