@@ -22,7 +22,7 @@ RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/dist \
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home --home-dir /var/lib/faregate faregate \
- && install -d -o faregate -g faregate -m 0700 /var/lib/faregate
+ && install -d -o faregate -g faregate -m 0700 /var/lib/faregate /var/lib/faregate/spool
 COPY --from=build /opt/faregate /opt/faregate
 ENV PATH=/opt/faregate/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -14,7 +14,7 @@ from gateway.adapters.intents import IntentNotWritten
 from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.adapters.redis_replies import CountersLost
-from gateway.core.errors import StoreUnavailable
+from gateway.core.errors import StoreFull, StoreUnavailable
 from gateway.core.holds import BudgetRefused, Hold, HoldRequest, PolicyStale, RateRefused
 from gateway.core.refusals import over_budget, rate_limited
 from gateway.exchange import Exchange, Gate, Prepare, named
@@ -38,6 +38,14 @@ _log = structlog.get_logger(__name__)
 
 def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
     """Prepare a request under the policy in force and place its hold, or raise ApiError."""
+    reached = gate.watermarks.reached
+    if reached is not None:
+        raise StoreFull(
+            f"The gateway admits nothing at the moment: {reached}. Requests in flight are finished."
+            " Try again later; a platform engineer must look after the recorder and its database,"
+            f" or raise {reached.mark.setting}.",
+            headers={"retry-after": "5"},
+        )
     policy = gate.policies.current
     exchange: Exchange | None = None
     try:

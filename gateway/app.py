@@ -31,6 +31,7 @@ from gateway.adapters.threads import on_disk_thread, on_sql_thread
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Upstream
 from gateway.adapters.usage_rows import ended
+from gateway.adapters.watermarks import Watermarks
 from gateway.exchange import Gate
 from gateway.logs import set_up_logs
 from gateway.settings import Settings, load_settings
@@ -84,6 +85,7 @@ def build_services(settings: Settings) -> Services:
         upstream=upstream,
         tokenizer=tokenizer,
         metrics=metrics,
+        watermarks=Watermarks(budgets, settings.events_max, settings.redis_memory_percent),
         intents=Intents(engine) if settings.intents == "sql" else None,
     )
     answers = FirstAnswers(budgets, settings.idempotency_seconds, settings.idempotency_bytes_max)
@@ -117,6 +119,7 @@ def start_background(app: Flask) -> None:
     gevent.spawn(_for_ever, "late_resolutions", gate.keeper.resolve_backlog)
     gevent.spawn(_for_ever, "allowances", gate.allowances.keep)
     gevent.spawn(_for_ever, "adopted_spools", gate.keeper.adopt_spools)
+    gevent.spawn(_for_ever, "watermarks", gate.watermarks.watch)
     gevent.spawn(_for_ever, "roll_call", services_of(app).roll_call.watch)
     gevent.spawn(_for_ever, "late_objects", gate.objects.note_late)
     gevent.spawn(_for_ever, "expiry", partial(expirer.run, Event()))

@@ -19,6 +19,7 @@ from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Answer, Upstream
+from gateway.adapters.watermarks import Watermarks
 from gateway.core import sse
 from gateway.core.bounds import Bound
 from gateway.core.catalog import ModelFacts
@@ -60,6 +61,7 @@ class Gate:
     tokenizer: Tokenizer
     metrics: Metrics
     allowances: Allowances
+    watermarks: Watermarks
     intents: Intents | None = None
     """Where requests are written down in SQL before they are sent, if anywhere."""
 

@@ -92,6 +92,21 @@ class Settings(BaseSettings):
         default=Path("faregate-data"),
         description="Folder of the embedded Redis and SQLite; created when missing.",
     )
+    events_max: int = Field(
+        default=1_000_000,
+        ge=100,
+        le=1_000_000_000,
+        description="Usage events waiting for SQL above which nothing new is admitted.",
+    )
+    redis_memory_percent: int = Field(
+        default=85,
+        ge=10,
+        le=100,
+        description=(
+            "Share of Redis' maxmemory above which nothing new is admitted; without a maxmemory"
+            " it means nothing."
+        ),
+    )
     outage_seconds: float = Field(
         default=900.0,
         ge=10,

@@ -25,6 +25,7 @@ from gateway.adapters.spool import Spool
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.adapters.upstream import Upstream
 from gateway.adapters.usage_rows import ended
+from gateway.adapters.watermarks import Watermarks
 from gateway.admission import admit
 from gateway.app import open_budgets
 from gateway.core.bounds import Bound
@@ -128,5 +129,6 @@ def open_paid_path(redis_url: str, sqlite_url: str, provider_port: int) -> PaidP
         upstream=Upstream(settings),
         tokenizer=Tokenizer(),
         metrics=Metrics(),
+        watermarks=Watermarks(budgets, settings.events_max, settings.redis_memory_percent),
     )
     return PaidPath(gate, budgets, engine)

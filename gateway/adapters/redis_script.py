@@ -11,13 +11,18 @@ from redis.exceptions import NoScriptError
 
 _LUA = Path(__file__).parent / "lua"
 
+_NEED_ROOM = frozenset(("reserve", "claim", "keep_answer"))
+"""Scripts that a Redis without memory refuses. The others end what has begun, and must not be
+refused: what they write makes room in the end."""
+
 
 class Script:
     """One script, called by its hash; sent whole only when the server does not know it."""
 
     def __init__(self, name: str, *, with_hold: bool = False) -> None:
         prelude = (_LUA / "_hold.lua").read_text() if with_hold else ""
-        self.source = prelude + (_LUA / f"{name}.lua").read_text()
+        head = "" if name in _NEED_ROOM else "#!lua flags=allow-oom\n"
+        self.source = head + prelude + (_LUA / f"{name}.lua").read_text()
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, client: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:

@@ -20,6 +20,7 @@ Raise anywhere, render once (``web/errors.py``)::
     +-- UpstreamUnreachable   502 upstream_unreachable
     +-- UpstreamInvalid       502 upstream_invalid_response
     +-- StoreUnavailable      503 store_unavailable
+    +-- StoreFull             503 store_full
     +-- UpstreamTimeout       504 upstream_timeout
 
 The envelope is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``. Messages say
@@ -196,6 +197,14 @@ class StoreUnavailable(ApiError):
     status = 503
     type = "server_error"
     code = "store_unavailable"
+
+
+class StoreFull(ApiError):
+    """Redis is so full that only what is in flight is still settled."""
+
+    status = 503
+    type = "server_error"
+    code = "store_full"
 
 
 class UpstreamTimeout(ApiError):

@@ -35,6 +35,9 @@ def readyz() -> tuple[Response, int]:
         state = at.budgets.state()
         if not state.admits:
             checks["redis"], ready = "suspended: the counters are being rebuilt", False
+        reached = at.gate.watermarks.reached
+        if reached is not None:
+            checks["redis"], ready = f"full: {reached}", False
     except StoreDown as error:
         _log.warning("readyz.redis", reason=str(error))
         checks["redis"], ready = "unreachable", False
