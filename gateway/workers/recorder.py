@@ -15,12 +15,13 @@ from typing import Any
 
 import redis
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from gateway.adapters.database import first_line
 from gateway.adapters.redis_keys import RedisKeys
+from gateway.adapters.redis_script import Script
 from gateway.adapters.usage_rows import record
 from gateway.core.events import InvalidEvent, UsageEvent, parse_event
 
@@ -33,6 +34,8 @@ be alive after all, SQL takes each event once."""
 FORGET_IDLE_MS = 3_600_000
 
 RETRY_SECONDS_MAX = 5.0
+
+_MAKE_GROUP = Script("make_group")
 
 _log = structlog.get_logger(__name__)
 
@@ -115,11 +118,7 @@ class Recorder:
     def _make_group(self) -> None:
         if self._group_made:
             return
-        try:
-            self._redis.xgroup_create(self._keys.events, GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        _MAKE_GROUP(self._redis, [self._keys.events], [GROUP])
         # Every start is a consumer of its own; those that left nothing undone are forgotten.
         for consumer in self._redis.xinfo_consumers(self._keys.events, GROUP):
             if not consumer["pending"] and consumer["idle"] > FORGET_IDLE_MS:
