@@ -78,7 +78,7 @@ def test_what_has_begun_ends_in_a_redis_without_memory(engine: Engine) -> None:
         assert world.budgets.state().admits
         drain(world, engine)
         redis.delete("filling")
-        redis.config_set("maxmemory", used * 3)
+        redis.config_set("maxmemory", 64_000_000)
         marks.look()
         assert marks.reached is None
         assert world.counters() == (160, 100)
