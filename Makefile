@@ -13,13 +13,16 @@ REAL :=
 # Test processes; more arguments for pytest: make test ARGS="-k budgets"
 JOBS ?= auto
 ARGS ?=
+# The long runs: make model STEPS=1000000 SEED=1
+STEPS :=
+SEED :=
 
 BIN := .venv/bin
 STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 python3.11 python,$(shell command -v $(name) 2>/dev/null)))
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help install demo test compatibility check format bench lock clean
+.PHONY: help install demo test compatibility model check format bench lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +44,10 @@ compatibility:  ## Run all clients on all endpoints and write docs/compatibility
 	$(BOOTSTRAP) dev
 	$(BOOTSTRAP) compat
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --write-compatibility $(ARGS) tests/compat
+
+model:  ## Play random requests against a model of the Redis scripts (STEPS=n, SEED=s)
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m tests.model $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
 
 check:  ## Lint, format check, types and import rules
 	$(BOOTSTRAP) dev
