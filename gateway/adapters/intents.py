@@ -113,14 +113,19 @@ def forget_intents(connection: Connection, request_ids: Sequence[str]) -> None:
 
 def open_intents(engine: Engine) -> list[Hold]:
     """The holds of requests that may have been sent, and have no record."""
+    with engine.connect() as connection:
+        return intents_without_record(connection)
+
+
+def intents_without_record(connection: Connection) -> list[Hold]:
+    """The same, as of the connection's snapshot."""
     recorded = exists().where(usage_records.c.request_id == intents.c.request_id)
     found = []
-    with engine.connect() as connection:
-        for row in connection.execute(select(intents).where(~recorded)):
-            try:
-                found.append(hold_from(orjson.loads(row.hold)))
-            except (ValueError, KeyError, TypeError):
-                _log.exception("intent.not_readable", request_id=row.request_id)
+    for row in connection.execute(select(intents).where(~recorded)):
+        try:
+            found.append(hold_from(orjson.loads(row.hold)))
+        except (ValueError, KeyError, TypeError):
+            _log.exception("intent.not_readable", request_id=row.request_id)
     return found
 
 

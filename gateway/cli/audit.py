@@ -39,18 +39,21 @@ def command(as_json: bool) -> None:
 def show(report: AuditReport, console: Console) -> None:
     """Print a report for people."""
     table = Table(title="Audit", title_justify="left")
+    table.add_column("No.")
     table.add_column("Invariant")
     table.add_column("Compared", justify="right")
     table.add_column("Result")
     for check in report.checks:
         result = "[green]holds[/]" if check.ok else f"[red]{len(check.differences)} differ[/]"
-        table.add_row(check.name, f"{check.compared:,}", result)
+        table.add_row(check.id, check.name, f"{check.compared:,}", result)
     console.print(table)
     for check in report.checks:
         for difference in check.differences[:DIFFERENCES_SHOWN]:
             console.print(f"[red]{check.name}[/]: {difference}")
         if len(check.differences) > DIFFERENCES_SHOWN:
             console.print(f"[red]{check.name}[/]: and {len(check.differences) - 20} more")
+        if not check.ok and check.remedy:
+            console.print(f"  [bold]What to do:[/] {check.remedy}")
     console.print(
         f"{report.records:,} records, {display_usd(report.cost_nano)} in all;"
         f" {report.waiting:,} events waiting, {report.open_holds:,} holds open."

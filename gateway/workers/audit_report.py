@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from gateway.core.usage import Usage
 
+DIFFERENCES_MAX = 1000
+"""Differences that a check keeps; it says how many there are beyond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -18,12 +21,18 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One invariant: what it says, what was compared, and every difference found."""
+    """One invariant: what it says, what was compared, and every difference found.
 
+    ``id`` is the invariant's number, as ARCHITECTURE.md lists them.
+    """
+
+    id: str
     name: str
     says: str
     compared: int
     differences: tuple[str, ...] = ()
+    remedy: str = ""
+    """What a platform engineer does about differences."""
 
     @property
     def ok(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, select
 
 from gateway.adapters import redis_budgets
@@ -44,23 +45,42 @@ class RedisState:
     held: dict[Window, int] = field(default_factory=dict)
     open_holds: dict[str, str] = field(default_factory=dict)
     """Budget windows, as a hold lists them, by request id."""
+    owners: dict[str, int] = field(default_factory=dict)
+    """Client of each open hold that is a request in flight, by request id."""
+    in_flight: dict[int, int] = field(default_factory=dict)
+    """Requests in flight by client."""
+    epoch: int = 0
+    sequence: int = 0
 
 
 def read_redis(budgets: RedisBudgets) -> RedisState:
     """Counters, open holds and waiting events as of one moment. Raises Redis's errors."""
     client, keys = budgets.redis, budgets.keys
     names = sorted(client.scan_iter(match=keys.budget_pattern(), count=1000))
-    everything = [keys.holds, keys.events, *names]
-    starts = [keys.hold(""), keys.budget_pattern().removesuffix("*")]
-    now_ms, entries, holds, windows = client.eval(_SNAPSHOT, len(everything), *everything, *starts)
-    state = RedisState(now_ms=int(now_ms), set_aside=int(client.xlen(keys.rejected_events)))
+    clients = sorted(client.scan_iter(match=keys.client_pattern(), count=1000))
+    everything = [keys.state, keys.holds, keys.events, *names, *clients]
+    args = [keys.hold(""), keys.budget_pattern().removesuffix("*"), len(names)]
+    found = client.eval(_SNAPSHOT, len(everything), *everything, *args)
+    now_ms, entries, holds, windows, in_flight, epoch, sequence = found
+    state = RedisState(
+        now_ms=int(now_ms),
+        set_aside=int(client.xlen(keys.rejected_events)),
+        in_flight={
+            int(name.decode().rsplit(":", 1)[1]): int(number) for name, number in _pairs(in_flight)
+        },
+        epoch=int(epoch),
+        sequence=int(sequence),
+    )
     for entry_id, fields in entries:
         try:
             state.waiting.append(parse_event(dict(_pairs(fields))))
         except InvalidEvent as error:
             state.unreadable.append(f"event {entry_id.decode()}: {error}")
-    for request_id, listed in _pairs(holds):
+    for position in range(0, len(holds), 4):
+        request_id, listed, context, handed = holds[position : position + 4]
         state.open_holds[request_id.decode()] = listed.decode()
+        if not handed:
+            state.owners[request_id.decode()] = int(orjson.loads(context)["client_id"])
     for position in range(0, len(windows), 3):
         name, spent, held = windows[position : position + 3]
         _, budget_id, start = name.decode().rsplit(":", 2)

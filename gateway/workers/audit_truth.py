@@ -17,7 +17,7 @@ from gateway.workers.audit_report import Charge, Check
 
 def compare_with_truth(
     connection: Connection,
-    rows: Sequence[Any],
+    rows: Iterable[Any],
     waiting: Iterable[UsageEvent],
     truth: Sequence[Charge],
 ) -> Check:
@@ -63,8 +63,10 @@ def compare_with_truth(
                 f" charged {true} nano-dollars"
             )
     return Check(
+        "I9",
         "records = provider's charges",
         "every charge of the provider is recorded: exactly, or as a labelled upper bound",
         len(truth),
         tuple(differences),
+        "Compare the request with the provider's bill.",
     )

@@ -89,7 +89,8 @@ class World:
         return self.budgets.reserve(self.wish(*budgets, **wish))
 
     def settle(self, hold: Hold, cost: int, tokens: int = -1, output: int = -1) -> str:
-        return self.budgets.settle(hold, cost, tokens, output, RESULT).outcome
+        result = {"status": 200, "lines": [["input", cost, 1, 1]] if cost else []}
+        return self.budgets.settle(hold, cost, tokens, output, json.dumps(result).encode()).outcome
 
     def release(self, hold: Hold) -> str:
         return self.budgets.release(hold, RESULT).outcome

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 
 from gateway.adapters.directory import Directory
+from gateway.adapters.epochs import note_epoch
 from gateway.adapters.price_rows import override_price
 from gateway.adapters.redis_budgets import connect
+from gateway.adapters.tables import intents
 from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind
+from gateway.core.endings import hold_fields
 from gateway.core.prices import Meter, Rate
 from gateway.workers.audit import run_audit
 from gateway.workers.audit_report import AuditReport, Charge
@@ -38,6 +43,7 @@ class Deployment:
         self.price = override_price(engine, "m", tiers, valid_from=datetime(2026, 1, 1, tzinfo=UTC))
         world.version = directory.version()
         world.budgets.publish(world.version)
+        note_epoch(engine, world.budgets.state().epoch)
         self.served = [self.serve(cost) for cost in (100, 40, 0)]
         expired, corrected = self.reserve(), self.reserve()
         for hold in (expired, corrected):
@@ -80,6 +86,36 @@ class Deployment:
     def sql(self, statement: str, **values: object) -> None:
         with self.engine.begin() as connection:
             assert connection.execute(text(statement), values).rowcount > 0
+
+    def intend(self, request_id: str) -> None:
+        """An intent, as a gateway writes it before it sends a request."""
+        hold = replace(self.open, request_id=request_id)
+        with self.engine.begin() as connection:
+            text_of = json.dumps(hold_fields(hold))
+            connection.execute(insert(intents).values(request_id=request_id, hold=text_of))
+
+    def reopen(self, request_id: str) -> None:
+        """Have a hold open again that has ended."""
+        keys = self.world.budgets.keys
+        found = self.redis.hgetall(keys.hold(self.open.request_id))
+        self.redis.hset(keys.hold(request_id), mapping=found)
+        self.redis.zadd(keys.holds, {request_id: self.world.now_ms() + 60_000})
+
+    def escape(self, request_id: str) -> None:
+        """Take one budget off the list of those that a record was charged to."""
+        first = self.open.placed_on.split(",")[0]
+        self.sql(
+            "UPDATE usage_records SET budget_windows = :first WHERE request_id = :id",
+            first=first,
+            id=request_id,
+        )
+
+    def disorder(self) -> None:
+        """A second event that is older than the first."""
+        keys = self.world.budgets.keys
+        ((_, fields),) = self.redis.xrange(keys.events)
+        changed = {**fields, b"id": b"frq_older", b"cost": b"0", b"sequence": b"1"}
+        self.redis.xadd(keys.events, changed)
 
     @property
     def redis(self) -> Any:

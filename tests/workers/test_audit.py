@@ -38,7 +38,10 @@ def test_an_honest_deployment_passes(deployment: Deployment) -> None:
     assert report.ok, [check.differences for check in report.checks]
     assert (report.records, report.waiting, report.open_holds) == (7, 1, 1)
     assert report.cost_nano == 100 + 40 + 0 + 200 + 30
-    assert all(check.compared for check in report.checks)
+    # No intents are written, and no budget is old enough to be held against every record.
+    nothing = {"intents are held", "parents = children"}
+    assert {check.name for check in report.checks if not check.compared} <= nothing
+    assert {check.id for check in report.checks} == {f"I{n}" for n in range(1, 11)}
     deployment.drain()
     after = deployment.audit()
     assert (after.ok, after.waiting, after.cost_nano) == (True, 0, 440)
@@ -85,7 +88,7 @@ TAMPERED: dict[str, tuple[Callable[[Deployment], Any], set[str]]] = {
     ),
     "a record's cost changed": (
         _sql("UPDATE usage_records SET cost_nano = cost_nano + 1 WHERE cost_nano = 100"),
-        {"counters = records", "budget sums = records", "rollups = records"},
+        {"counters = records", "budget sums = records", "rollups = records", "labels are true"},
     ),
     "a record deleted": (
         _sql("DELETE FROM usage_records WHERE cost_nano = 40"),
@@ -108,7 +111,7 @@ TAMPERED: dict[str, tuple[Callable[[Deployment], Any], set[str]]] = {
             "UPDATE usage_records SET certainty = 'exact'"
             " WHERE outcome = 'expired' AND kind = 'request'"
         ),
-        {"one ending each", "rollups = records"},
+        {"labels are true", "rollups = records"},
     ),
     "a rollup's cost changed": (
         _sql("UPDATE hourly_usage SET cost_nano = cost_nano + 1 WHERE certainty = 'exact'"),
@@ -128,23 +131,101 @@ TAMPERED: dict[str, tuple[Callable[[Deployment], Any], set[str]]] = {
         {"budget sums = records"},
     ),
     "a budget's sum deleted": (_sql("DELETE FROM budget_windows"), {"budget sums = records"}),
+    "a request in flight more": (
+        lambda d: d.redis.hincrby(d.world.budgets.keys.client(1), "inflight", 1),
+        {"held = open holds"},
+    ),
+    "a hold that costs more than it held": (
+        _sql("UPDATE usage_records SET hold_nano = 99 WHERE cost_nano = 100"),
+        {"cost <= hold"},
+    ),
+    "an expired request charged less than its hold": (
+        _sql(
+            "UPDATE usage_records SET hold_nano = 201 WHERE outcome = 'expired'"
+            " AND request_id NOT IN"
+            " (SELECT request_id FROM usage_records WHERE kind = 'correction')"
+        ),
+        {"labels are true"},
+    ),
+    "the lines of a cost changed": (
+        _sql("UPDATE usage_records SET cost_lines = '[]' WHERE cost_nano = 100"),
+        {"labels are true"},
+    ),
+    "an intent that nothing is held for": (
+        lambda d: d.intend("frq_sent"),
+        {"intents are held"},
+    ),
+    "a hold that is open beyond its end": (
+        lambda d: d.reopen(d.served[0]),
+        {"held = open holds", "one ending each", "a repetition changes nothing"},
+    ),
+    "an end that is forgotten": (
+        lambda d: d.redis.delete(d.world.budgets.keys.hold(d.served[0])),
+        {"a repetition changes nothing"},
+    ),
+    "a correction of what had not expired": (
+        _sql(
+            "UPDATE usage_records SET outcome = 'settled', certainty = 'unknown'"
+            " WHERE kind = 'request' AND request_id IN"
+            " (SELECT request_id FROM usage_records WHERE kind = 'correction')"
+        ),
+        {"one ending each"},
+    ),
+    "a request that escaped a budget": (
+        lambda d: d.escape(d.served[0]),
+        {"parents = children", "counters = records", "budget sums = records"},
+    ),
+    "a sequence that went back": (
+        lambda d: d.redis.hset(d.world.budgets.keys.state, "sequence", 1),
+        {"the sequence never goes back"},
+    ),
+    "another epoch": (
+        _sql("UPDATE deployment SET value = value + 1 WHERE name = 'epoch'"),
+        {"the sequence never goes back"},
+    ),
+    "events in another order": (
+        lambda d: d.disorder(),
+        {"the sequence never goes back"},
+    ),
 }
+"""How each invariant is broken, and the names of the checks that must say so."""
 
 
 def test_every_tampering_is_found(world: World, engine: Engine) -> None:
     honest = Deployment(world, engine)
+    honest.sql("UPDATE budgets SET created_at = '2026-01-01 00:00:00'")
+    broken_ids = {check.id for check in honest.audit().checks if not check.ok}
+    assert broken_ids == set()
     for name, (tamper, expected) in TAMPERED.items():
         restore = _snapshot(honest)
         tamper(honest)
-        assert broken(honest.audit()) == expected, name
+        report = honest.audit()
+        assert broken(report) == expected, name
+        broken_ids |= {check.id for check in report.checks if not check.ok}
         restore()
         assert honest.audit().ok, f"after {name}"
+    # I1 has a test of its own below.
+    assert broken_ids == {f"I{n}" for n in range(2, 11)}
+
+
+def test_a_difference_is_explained_by_request(deployment: Deployment) -> None:
+    deployment.drain()
+    counted_twice, (first, *_) = deployment.waiting, deployment.served
+    deployment.redis.hincrby(deployment.window(deployment.daily), "spent", 70)
+    deployment.redis.delete(deployment.world.budgets.keys.hold(first))
+    deployment.intend("frq_sent")
+    said = {check.name: " ".join(check.differences) for check in deployment.audit().checks}
+    assert f"the difference is the cost of request {counted_twice}" in said["counters = records"]
+    assert f"request {first}: has a record" in said["a repetition changes nothing"]
+    assert "request frq_sent: may have been sent" in said["intents are held"]
+    for check in deployment.audit().checks:
+        assert check.ok or check.remedy
 
 
 def _snapshot(d: Deployment) -> Callable[[], None]:
     """A function that puts both stores back as they are now."""
     dumped = {name: d.redis.dump(name) for name in d.redis.scan_iter()}
-    tables = ("usage_records", "hourly_usage", "budget_windows")
+    tables = ("usage_records", "hourly_usage", "budget_windows", "intents", "deployment")
     with d.engine.connect() as connection:
         kept = {
             table: [
@@ -185,6 +266,7 @@ def test_an_overspent_budget_is_found(deployment: Deployment) -> None:
     deployment.world.settle(hold, LIMIT)
     report = deployment.audit()
     assert broken(report) == {"spent + held <= limit"}
+    assert {check.id for check in report.checks if not check.ok} == {"I1"}
     (check,) = (check for check in report.checks if not check.ok)
     assert len(check.differences) == 2
     assert "'total'" in check.differences[0]

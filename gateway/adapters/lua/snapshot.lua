@@ -1,25 +1,30 @@
--- Reads the open holds and the budget windows as of one moment, for the audit.
+-- Reads the open holds, the budget windows and the clients as of one moment, for the audit.
 --
--- KEYS  1 open holds   2 event stream   3.. budget windows that are known to exist
--- ARGV  1 start of the name of every hold   2 of every budget window
--- Returns  {now ms, events as XRANGE has them, {request id, budgets, ...} of each open hold,
---           {budget window, spent, held, ...} of KEYS and of the windows of these holds}
+-- KEYS  1 state (see _hold.lua)   2 open holds   3 event stream
+--       4.. budget windows that are known to exist, then clients
+-- ARGV  1 start of the name of every hold   2 of every budget window   3 how many windows KEYS has
+-- Returns  {now ms, events as XRANGE has them, {request id, budgets, context, handed, ...} of each
+--           open hold, {budget window, spent, held, ...} of KEYS and of the windows of these
+--           holds, {client, requests in flight, ...}, epoch, sequence}
 
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local names, known = {}, {}
-for i = 3, #KEYS do
+local last = 3 + tonumber(ARGV[3])
+for i = 4, last do
   table.insert(names, KEYS[i])
   known[KEYS[i]] = true
 end
 
 local holds = {}
-for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local hold = redis.call('HMGET', ARGV[1] .. id, 'state', 'budgets')
+for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local hold = redis.call('HMGET', ARGV[1] .. id, 'state', 'budgets', 'context', 'handed')
   if hold[1] == 'open' then
     table.insert(holds, id)
     table.insert(holds, hold[2])
+    table.insert(holds, hold[3])
+    table.insert(holds, hold[4] or '')
     for budget, start in string.gmatch(hold[2], '(%d+):(%d+):%d+:%d+:%a+') do
       local name = ARGV[2] .. budget .. ':' .. start
       if not known[name] then
@@ -39,4 +44,13 @@ for _, name in ipairs(names) do
     table.insert(windows, counters[2] or '0')
   end
 end
-return {now_ms, redis.call('XRANGE', KEYS[2], '-', '+'), holds, windows}
+
+local clients = {}
+for i = last + 1, #KEYS do
+  table.insert(clients, KEYS[i])
+  table.insert(clients, redis.call('HGET', KEYS[i], 'inflight') or '0')
+end
+
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'sequence')
+return {now_ms, redis.call('XRANGE', KEYS[3], '-', '+'), holds, windows, clients, state[1] or '0',
+  state[2] or '0'}
