@@ -70,10 +70,20 @@ class Metrics:
         self._holds = self._gauge(
             "faregate_holds_in_flight", "Holds owned by gateway processes.", "livesum"
         )
-        self._unwritten = self._gauge(
+        self._spooled = Counter(
+            "faregate_endings_spooled",
+            "Settles and releases that were written to disk, since Redis was away.",
+            registry=registry,
+        )
+        self._not_spooled = Counter(
             "faregate_endings_not_spooled",
             "Settles and releases that could be written to no disk while Redis was away.",
-            "livesum",
+            registry=registry,
+        )
+        self._replayed = Counter(
+            "faregate_endings_replayed",
+            "Settles and releases that waited, also of processes that died, and wait no more.",
+            registry=registry,
         )
         self._unresolved = self._gauge(
             "faregate_resolutions_waiting", "Settles and releases that wait for Redis.", "livesum"
@@ -125,10 +135,16 @@ class Metrics:
 
     def watch(self, keeper: HoldKeeper) -> None:
         """Report the holds of this process for ever; run it as a greenlet."""
+        told = (0, 0, 0)
         while True:
             self._holds.set(keeper.in_flight)
             self._unresolved.set(keeper.unresolved)
-            self._unwritten.set(keeper.unwritten)
+            backlog = keeper.backlog
+            now = (backlog.spooled, backlog.unwritten, backlog.replayed)
+            self._spooled.inc(now[0] - told[0])
+            self._not_spooled.inc(now[1] - told[1])
+            self._replayed.inc(now[2] - told[2])
+            told = now
             gevent.sleep(WATCH_SECONDS)
 
     def draining(self) -> int:

@@ -91,9 +91,9 @@ class Worker:
         """As by kill -9: what it had in memory and its locks are gone."""
         gevent.killall(self.tasks)
         for spool in (self.spool, self.drawn):
-            if spool._descriptor >= 0:
-                os.close(spool._descriptor)
-                spool._descriptor = -1
+            if spool._file is not None:
+                os.close(spool._file[1])
+                spool._file = None
 
     def counters(self) -> tuple[int, int]:
         return self.world.counters(self.total)
@@ -221,13 +221,13 @@ def test_a_worker_that_is_killed_is_settled_by_another(worker: Worker, death: De
         worker.settle(hold, 40)
     if death == "settled":
         worker.budgets.away = False
-        assert worker.keeper._empty.wait(10)
+        assert worker.keeper.backlog._empty.wait(10)
     worker.die()
     other = another(worker)
     adopted = other.spool.adopt()
     assert len(adopted) == 1 if death == "idle" else adopted
     for file in adopted:
-        other.keeper._take_on(file)
+        other.keeper.backlog.take_on(file)
     assert other.keeper.drain(10)
     spent = {"idle": 0, "sent": 150, "answered": 40, "settled": 40}[death]
     assert other.counters() == (spent, 0)
@@ -253,7 +253,7 @@ def test_a_lease_that_ran_out_is_charged_and_corrected(worker: Worker) -> None:
     assert worker.counters() == (ALLOWANCE, 0), "never less than may have been spent"
     other = another(worker)
     for file in other.spool.adopt():
-        other.keeper._take_on(file)
+        other.keeper.backlog.take_on(file)
     assert other.keeper.drain(10)
     assert other.counters() == (40, 0)
     assert [row[:2] for row in other.recorded(whole)] == [("request", 400), ("correction", -400)]
