@@ -133,7 +133,7 @@ def test_a_disk_that_takes_nothing_fails_no_request(tmp_path: Path) -> None:
     assert not spool.write(ending(1))
 
 
-def test_a_disk_that_fills_up_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_keeps_what_it_has_and_takes_more_once_it_can(tmp_path: Path) -> None:
     """The limit on the size of files stands for a full disk: a write takes a part, then none."""
     program = (
         "import resource, signal, sys\n"
@@ -141,17 +141,21 @@ def test_a_disk_that_fills_up_keeps_what_it_has(tmp_path: Path) -> None:
         "from tests.adapters.test_spool import at_once, ending, Spool\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "spool = Spool(Path(sys.argv[1]), at_once)\n"
-        "first = spool.write(ending(1))\n"
+        "said = [spool.write(ending(1))]\n"
         "size = next(Path(sys.argv[1]).iterdir()).stat().st_size\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, size * 3 // 2))\n"
-        "print(first, spool.write(ending(2)), spool.write(ending(3)))\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, most))\n"
+        "said += [spool.write(ending(2)), spool.write(ending(3))]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))\n"
+        "print(*said, spool.write(ending(4)))\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
-    assert ended.stdout.splitlines()[-1] == "True False False", ended.stderr
+    assert ended.stdout.splitlines()[-1] == "True False False True", ended.stderr
     (adopted,) = Spool(tmp_path, at_once).adopt()
-    assert adopted.endings == [ending(1)]
+    assert adopted.endings == [ending(1), ending(4)]
+    assert len(adopted.damaged) == 1
 
 
 class Disk:
