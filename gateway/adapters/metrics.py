@@ -26,6 +26,12 @@ WATCH_SECONDS = 1.0
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
+_ENDINGS = (
+    ("spooled", "Settles and releases that were written to disk, since Redis was away."),
+    ("not_spooled", "Settles and releases that no disk took either while Redis was away."),
+    ("replayed", "Settles and releases that waited, also of processes that died, and do no more."),
+)
+
 _Counters = tuple[Counter, Counter, Counter, Counter]
 
 
@@ -56,10 +62,8 @@ class Metrics:
             ("model", "certainty"),
             registry=registry,
         )
-        self.overruns = Counter(
-            "faregate_hold_overruns",
-            "Requests that cost more than was held. Must be 0.",
-            registry=registry,
+        self.overruns = self._counter(
+            "faregate_hold_overruns", "Requests that cost more than was held. Must be 0."
         )
         self.added_before = Histogram(
             "faregate_added_seconds",
@@ -70,21 +74,9 @@ class Metrics:
         self._holds = self._gauge(
             "faregate_holds_in_flight", "Holds owned by gateway processes.", "livesum"
         )
-        self._spooled = Counter(
-            "faregate_endings_spooled",
-            "Settles and releases that were written to disk, since Redis was away.",
-            registry=registry,
-        )
-        self._not_spooled = Counter(
-            "faregate_endings_not_spooled",
-            "Settles and releases that could be written to no disk while Redis was away.",
-            registry=registry,
-        )
-        self._replayed = Counter(
-            "faregate_endings_replayed",
-            "Settles and releases that waited, also of processes that died, and wait no more.",
-            registry=registry,
-        )
+        self._endings = [
+            self._counter(f"faregate_endings_{name}", meaning) for name, meaning in _ENDINGS
+        ]
         self._unresolved = self._gauge(
             "faregate_resolutions_waiting", "Settles and releases that wait for Redis.", "livesum"
         )
@@ -99,6 +91,9 @@ class Metrics:
         )
         self._draining = 0
         self._known: dict[tuple[str, str, int, str], _Counters] = {}
+
+    def _counter(self, name: str, meaning: str) -> Counter:
+        return Counter(name, meaning, registry=self._registry)
 
     def _gauge(self, name: str, meaning: str, mode: Literal["livesum", "mostrecent"]) -> Gauge:
         return Gauge(name, meaning, multiprocess_mode=mode, registry=self._registry)
@@ -141,9 +136,8 @@ class Metrics:
             self._unresolved.set(keeper.unresolved)
             backlog = keeper.backlog
             now = (backlog.spooled, backlog.unwritten, backlog.replayed)
-            self._spooled.inc(now[0] - told[0])
-            self._not_spooled.inc(now[1] - told[1])
-            self._replayed.inc(now[2] - told[2])
+            for counter, before, after in zip(self._endings, told, now, strict=True):
+                counter.inc(after - before)
             told = now
             gevent.sleep(WATCH_SECONDS)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import gevent
 import pytest
+from gevent.event import Event
 from sqlalchemy import Engine
 
 from gateway.adapters import allowances as allowances_module
@@ -23,6 +24,7 @@ from gateway.adapters.roll_call import RollCall
 from gateway.adapters.spool import Spool
 from gateway.adapters.usage_rows import ended, records_of
 from gateway.core.budgets import Budget
+from gateway.core.endings import Ending
 from gateway.core.holds import BudgetRefused, Hold
 from gateway.core.policy import Client, Policy
 from gateway.core.prices import PriceBook
@@ -297,3 +299,46 @@ def test_its_record_says_what_it_was(worker: Worker) -> None:
     )
     assert event.row["cost_nano"] == 0
     assert json.loads(event.row["cost_lines"]) == []
+
+
+def test_an_allowance_is_not_given_back_while_a_draw_is_being_written_down(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, writing, go = worker.drawn.write, Event(), Event()
+
+    def slowly(ending: Ending) -> bool:
+        if ending.hold.drawn_from:
+            writing.set()
+            go.wait()
+        return really(ending)
+
+    monkeypatch.setattr(worker.drawn, "write", slowly)
+    worker.budgets.away = True
+    drawing = gevent.spawn(worker.draw, 100)
+    writing.wait(10)
+    # Redis is back, and somebody has taken the allowance away from the client.
+    worker.budgets.away = False
+    policy = worker.policy
+    nothing = replace(worker.client, outage_allowance_nano=0)
+    worker.policy = worker.with_client(nothing, policy.budgets[1])
+    worker.allowances.look()
+    worker.policy = policy
+    go.set()
+    drawing.join(10)
+    assert drawing.value is not None
+    assert worker.counters() == (0, ALLOWANCE), "what is sent is held"
+    worker.settle(drawing.value, 40)
+    assert worker.counters() == (40, ALLOWANCE - 100)
+    assert worker.recorded(drawing.value) == [("request", 40, "exact")]
+
+
+def test_what_could_not_be_written_down_was_not_drawn(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.drawn, "write", lambda _ending: False)
+    worker.budgets.away = True
+    assert worker.draw() is None
+    assert worker.keeper.in_flight == 0
+    worker.budgets.away = False
+    worker.allowances.give_back()
+    assert worker.counters() == (0, 0)

@@ -267,6 +267,23 @@ def test_a_disk_that_takes_nothing_fails_no_client(
     assert world.counters() == (10, 0)
 
 
+def test_the_order_within_an_adopted_file_is_kept_and_other_files_go_on(
+    world: World, engine: Engine, start: Start, tmp_path: Path
+) -> None:
+    """An allowance is not given back before what was drawn from it is parted from it."""
+    killed(world, engine, tmp_path / "spool", [11, 22])
+    killed(world, engine, tmp_path / "spool", [33])
+    process = start()
+    process.budgets.broken = frozenset({"11"})
+    process.adopts()
+    until(lambda: world.counters()[0] == 33)
+    gevent.sleep(0.05)
+    assert [cost for *_, cost in world.costs()] == [33]
+    process.budgets.broken = frozenset()
+    until(lambda: not files(tmp_path / "spool"))
+    assert [cost for *_, cost in world.costs()] == [33, 11, 22]
+
+
 def in_another_epoch(world: World, holds: Sequence[Hold]) -> None:
     """Redis has lost these holds, and begun an epoch in which nobody knows of them."""
     redis, keys = world.budgets.redis, world.budgets.keys
