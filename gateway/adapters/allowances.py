@@ -97,12 +97,14 @@ class Allowances:
             return None
         amount = bound.fixed_nano + per_token * granted
         hold = self._part_of(aside.hold, client, model, granted, amount, context)
+        # Before it is written, which takes a while: what is drawn from is not given back meanwhile.
         aside.left_nano -= amount
-        if not self._spool.write(Ending(hold, _UNKNOWN, cost_nano=amount)):
-            aside.left_nano += amount
-            return None
         self._drawn.add(hold.request_id)
         self._keeper.own(hold)
+        if not self._spool.write(Ending(hold, _UNKNOWN, cost_nano=amount)):
+            aside.left_nano += amount
+            self._keeper.disown(hold)
+            return None
         return hold
 
     @staticmethod

@@ -2,56 +2,29 @@
 
 A hold lives by a lease that its process renews. When the process dies, the lease runs out and
 the hold is charged; while it lives, however slow the provider, the hold stays open. How a request
-ended is kept until Redis has taken it: in memory, and on disk where Redis is away.
+ended is kept until Redis has taken it (``backlog``), and for a while after, should Redis lose it
+again (``roll_call``).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from time import monotonic
 
 import gevent
 import structlog
-from gevent.event import Event
-from gevent.pool import Pool
-from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.adapters.database import first_line
+from gateway.adapters.backlog import Ask, Backlog, bring
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
-from gateway.adapters.spool import Adopted, Spool
-from gateway.adapters.usage_rows import Ended
+from gateway.adapters.spool import Spool
 from gateway.core.endings import Ending
 from gateway.core.holds import Hold, HoldRequest, Resolution
 
 _RENEW_BATCH = 500
-_RETRY_SECONDS = 0.2
-ADOPT_SECONDS = 5.0
-"""How often files of processes that died are looked for."""
-
-RECENT_SECONDS = 30.0
 RECENT_MAX = 50_000
-"""How long, and how many, endings are remembered that a Redis that comes back older may lack."""
-
-_AT_ONCE = 64
-UNRECORDED = -1
-"""What SQL says of a request that it has no record of."""
+"""How many endings are remembered that a Redis that comes back older may lack."""
 
 _log = structlog.get_logger(__name__)
-
-Ask = Callable[[Sequence[str]], Mapping[str, Ended]]
-"""Asks SQL how requests ended. Raises SQLAlchemy's errors."""
-
-
-@dataclass(frozen=True)
-class _Late:
-    """What Redis has not taken yet."""
-
-    request_id: str
-    call: Callable[[], object]
-    adopted: Callable[[], None] | None = None
-    """Called once it is done, where it comes from a process that died."""
 
 
 class HoldKeeper:
@@ -70,19 +43,14 @@ class HoldKeeper:
         ``drawn_spool`` is the file of outage allowances, which has the ends of what was drawn.
         """
         self._budgets = budgets
-        self._ask = ask
-        self._spool = spool
-        self._drawn_spool = drawn_spool
-        self._lease_seconds = lease_seconds
+        self.ask = ask
+        self.lease_seconds = lease_seconds
         self._renew_seconds = lease_seconds / 4
         self._owned: dict[str, Hold | None] = {}
         self._aside: dict[str, tuple[Hold, float]] = {}
         """Outage allowances, and how long their leases last, in seconds."""
         self._recent: deque[tuple[float, Ending]] = deque(maxlen=RECENT_MAX)
-        self._backlog: deque[_Late] = deque()
-        self._waiting = Event()
-        self._empty = Event()
-        self._empty.set()
+        self.backlog = Backlog(budgets, ask, self._no_longer_waits, spool, drawn_spool)
 
     @property
     def in_flight(self) -> int:
@@ -92,21 +60,26 @@ class HoldKeeper:
     @property
     def unresolved(self) -> int:
         """Resolutions that still wait for Redis."""
-        return len(self._backlog)
-
-    @property
-    def unwritten(self) -> int:
-        """Endings that could be written to no disk while Redis was away."""
-        return 0 if self._spool is None else self._spool.failures
+        return len(self.backlog)
 
     def is_open(self, hold: Hold) -> bool:
         """Whether nothing has resolved ``hold`` or handed it over, not even for later."""
-        waiting = any(late.request_id == hold.request_id for late in self._backlog)
-        return hold.request_id in self._owned and not waiting
+        return hold.request_id in self._owned and hold.request_id not in self.backlog
+
+    def owned(self) -> list[Hold]:
+        """The holds that this process has in Redis, but for those that it has no reply for yet.
+
+        What was drawn from an allowance is held by that.
+        """
+        return [one for one in self._owned.values() if one is not None and not one.drawn_from]
 
     def own(self, hold: Hold) -> None:
-        """Take on a hold that was drawn from an allowance, until it is resolved."""
+        """Take on a hold that is drawn from an allowance, until it is resolved."""
         self._owned[hold.request_id] = hold
+
+    def disown(self, hold: Hold) -> None:
+        """Forget a hold that nothing was sent for, and that is not in Redis."""
+        self._owned.pop(hold.request_id, None)
 
     def keep_aside(self, hold: Hold, lease_seconds: float) -> None:
         """Present the hold of an outage allowance too, should Redis lose it."""
@@ -116,8 +89,12 @@ class HoldKeeper:
         """The allowance of ``hold`` is no more."""
         self._aside.pop(hold.request_id, None)
 
+    def aside(self) -> list[tuple[Hold, float]]:
+        """The holds of outage allowances, and how long their leases last, in seconds."""
+        return list(self._aside.values())
+
     def owns(self, request_id: str) -> bool:
-        """Whether a hold of this process is not resolved yet."""
+        """Whether the end of ``request_id`` has not reached Redis, as far as is known."""
         return request_id in self._owned
 
     def reserve(self, wish: HoldRequest) -> Hold:
@@ -143,7 +120,7 @@ class HoldKeeper:
         return hold
 
     def _release_later(self, wish: HoldRequest) -> None:
-        self._later(_Late(wish.request_id, lambda: self._budgets.release_unsure(wish)))
+        self.backlog.add(wish.request_id, lambda: self._budgets.release_unsure(wish))
 
     def settle(
         self, hold: Hold, cost_nano: int, tokens: int, output_tokens: int, result: bytes
@@ -171,7 +148,7 @@ class HoldKeeper:
             call()
         except StoreDown as error:
             _log.warning("hold.handed_over_later", request_id=hold.request_id, reason=str(error))
-            self._later(_Late(hold.request_id, call))
+            self.backlog.add(hold.request_id, call)
             return
         self._owned.pop(hold.request_id, None)
 
@@ -181,129 +158,44 @@ class HoldKeeper:
         # The answer is already paid for: whatever happens here must not fail the client.
         request_id = ending.hold.request_id
         try:
-            resolution = self._bring(ending, None)
+            resolution = bring(self._budgets, ending)
         except StoreDown as error:
             _log.warning("hold.resolution_delayed", request_id=request_id, reason=str(error))
-            self._resolve_later(ending)
+            self.backlog.add_ending(ending)
             return None
         except Exception:
-            self._give_up(request_id)
+            _log.exception("hold.resolution_failed", request_id=request_id)
+            self._owned.pop(request_id, None)
             return None
+        except BaseException:
+            # A greenlet that was stopped: whether this took effect is not known.
+            gevent.spawn(self.backlog.add_ending, ending)
+            raise
         if resolution.outcome == "late":
-            # SQL must be asked, which the client's answer does not wait for.
-            self._resolve_later(ending)
+            # Redis has lost sight of it, so SQL must be asked.
+            self.backlog.add_ending(ending)
             return None
-        self._ended(ending, resolution)
-        self._owned.pop(request_id, None)
+        if resolution.outcome == "unheld":
+            _log.error("hold.lost_by_redis", request_id=request_id)
+        self._no_longer_waits(request_id, ending)
         return resolution
 
-    def _resolve_later(self, ending: Ending) -> None:
-        self._later(_Late(ending.hold.request_id, lambda: self._bring_surely(ending)))
-        spool = self._drawn_spool if ending.hold.drawn_from else self._spool
-        if spool is not None:
-            spool.write(ending)
-
-    def _bring(self, ending: Ending, charged_nano: int | None) -> Resolution:
-        """Bring an ending to Redis, with what SQL knows of it. Raises StoreDown."""
-        if ending.hold.drawn_from and charged_nano is None:
-            self._budgets.part(ending.hold)
-        if ending.released:
-            return self._budgets.release(ending.hold, ending.result, charged_nano=charged_nano)
-        return self._budgets.settle(
-            ending.hold,
-            ending.cost_nano,
-            ending.tokens,
-            ending.output_tokens,
-            ending.result,
-            charged_nano=charged_nano,
-        )
-
-    def _bring_surely(self, ending: Ending) -> None:
-        """Bring an ending, asking SQL where Redis has lost what it knew. Raises StoreDown."""
-        resolution = self._bring(ending, None)
-        if resolution.outcome == "late":
-            request_id = ending.hold.request_id
-            known = self._asked([request_id])
-            charged = UNRECORDED if request_id not in known else known[request_id].charged_nano
-            if charged is None:
-                return
-            resolution = self._bring(ending, charged)
-        self._ended(ending, resolution)
-
-    def _asked(self, request_ids: Sequence[str]) -> Mapping[str, Ended]:
-        try:
-            return self._ask(request_ids)
-        except SQLAlchemyError as error:
-            raise StoreDown(f"the database: {first_line(error)}") from error
-
-    def _ended(self, ending: Ending, resolution: Resolution) -> None:
-        """Remember an ending for a while, and log what should not happen."""
-        if resolution.outcome == "unheld":
-            _log.error("hold.lost_by_redis", request_id=ending.hold.request_id)
-        if resolution.outcome != "already":
+    def _no_longer_waits(self, request_id: str, ending: Ending | None) -> None:
+        self._owned.pop(request_id, None)
+        if ending is not None:
             self._recent.append((monotonic(), ending))
 
-    def _later(self, late: _Late) -> None:
-        self._backlog.append(late)
-        self._empty.clear()
-        self._waiting.set()
+    def recent_endings(self) -> list[Ending]:
+        """How requests ended lately, oldest first: what a Redis that comes back older may lack."""
+        return [ending for _, ending in self._recent]
 
-    def _give_up(self, request_id: str) -> None:
-        """Leave a hold that cannot be resolved to its lease: it will be charged as unknown."""
-        _log.exception("hold.resolution_failed", request_id=request_id)
-        self._owned.pop(request_id, None)
+    def forget_endings(self, before: float) -> None:
+        """Forget how requests ended before this moment of the monotonic clock.
 
-    # What a Redis that has lost something is told
-
-    def present(self) -> None:
-        """Bring Redis what it may have lost: open holds, and how requests ended lately.
-
-        May be repeated. Raises StoreDown, also where SQL does not answer.
+        Only for moments that Redis has outlived in good order for long enough to have made them
+        durable: while it is away, the seconds before that are what it may come back without.
         """
-        waiting = {late.request_id for late in self._backlog}
-        # What was drawn from an allowance is held by that.
-        holds = [
-            hold
-            for hold in self._owned.values()
-            if hold is not None and hold.request_id not in waiting and not hold.drawn_from
-        ]
-        aside = list(self._aside.values())
-        every = [*holds, *(hold for hold, _ in aside)]
-        lost = set(self._budgets.missing([hold.request_id for hold in every]))
-        known = self._asked(sorted(lost)) if lost else {}
-        placed = 0
-        for hold, lease_seconds in aside:
-            if hold.request_id in lost and hold.request_id not in known:
-                nothing = [0] * len(hold.budget_windows)
-                placed += self._budgets.place_again(hold, nothing, lease_seconds)
-        for hold in holds:
-            # One that has expired meanwhile is charged; its settle will correct that.
-            if hold.request_id not in lost or hold.request_id in known:
-                continue
-            if hold.request_id in self._owned:
-                nothing = [0] * len(hold.budget_windows)
-                placed += self._budgets.place_again(
-                    hold, nothing, self._lease_seconds, handed=False
-                )
-        self._forget_old()
-        endings = [ending for _, ending in self._recent]
-        for error in Pool(_AT_ONCE).imap_unordered(self._bring_again, endings):
-            if error is not None:
-                raise error
-        _log.warning("holds.presented", holds=len(holds), placed=placed, endings=len(endings))
-
-    def _bring_again(self, ending: Ending) -> StoreDown | None:
-        try:
-            resolution = self._bring(ending, None)
-            if resolution.outcome == "late":
-                self._bring_surely(ending)
-        except StoreDown as error:
-            return error
-        return None
-
-    def _forget_old(self) -> None:
-        oldest = monotonic() - RECENT_SECONDS
-        while self._recent and self._recent[0][0] < oldest:
+        while self._recent and self._recent[0][0] < before:
             self._recent.popleft()
 
     # Greenlets
@@ -312,7 +204,6 @@ class HoldKeeper:
         """Renew the leases of all owned holds for ever; run it as a greenlet."""
         while True:
             gevent.sleep(self._renew_seconds)
-            self._forget_old()
             owned = list(self._owned)
             for start in range(0, len(owned), _RENEW_BATCH):
                 try:
@@ -326,52 +217,12 @@ class HoldKeeper:
 
     def resolve_backlog(self) -> None:
         """Resolve what waits for Redis, for ever; run it as a greenlet."""
-        while True:
-            self._waiting.wait()
-            while self._backlog:
-                late = self._backlog[0]
-                try:
-                    late.call()
-                except StoreDown:
-                    # The next one first: holds are independent, and none may block the others.
-                    self._backlog.rotate(-1)
-                    gevent.sleep(_RETRY_SECONDS)
-                    continue
-                except Exception:
-                    self._give_up(late.request_id)
-                self._backlog.popleft()
-                self._owned.pop(late.request_id, None)
-                if late.adopted is not None:
-                    late.adopted()
-            if self._spool is not None:
-                self._spool.clear()
-            self._empty.set()
-            self._waiting.clear()
+        self.backlog.run()
 
     def adopt_spools(self) -> None:
-        """Bring what processes that died had written down, for ever; run it as a greenlet."""
-        while self._spool is not None:
-            for adopted in self._spool.adopt():
-                self._take_on(adopted)
-            gevent.sleep(ADOPT_SECONDS)
-
-    def _take_on(self, adopted: Adopted) -> None:
-        if not adopted.endings:
-            adopted.done()
-            return
-        _log.warning("spool.adopted", file=adopted.path.name, endings=len(adopted.endings))
-
-        def call() -> None:
-            # In order, and again from the beginning where Redis goes away in between: what was
-            # drawn from an allowance comes before the allowance is given back.
-            for ending in adopted.endings:
-                self._bring_surely(ending)
-
-        self._later(_Late(f"spool {adopted.path.name}", call, adopted.done))
+        """Resolve what processes that died left behind, for ever; run it as a greenlet."""
+        self.backlog.adopt_spools()
 
     def drain(self, timeout_seconds: float) -> bool:
         """Wait until nothing waits for Redis; False when the time is over first."""
-        drained = bool(self._empty.wait(timeout_seconds))
-        if self._spool is not None:
-            self._spool.close()
-        return drained
+        return self.backlog.drain(timeout_seconds)

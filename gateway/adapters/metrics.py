@@ -26,6 +26,12 @@ WATCH_SECONDS = 1.0
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
 
+_ENDINGS = (
+    ("spooled", "Settles and releases that were written to disk, since Redis was away."),
+    ("not_spooled", "Settles and releases that no disk took either while Redis was away."),
+    ("replayed", "Settles and releases that waited, also of processes that died, and do no more."),
+)
+
 _Counters = tuple[Counter, Counter, Counter, Counter]
 
 
@@ -56,10 +62,8 @@ class Metrics:
             ("model", "certainty"),
             registry=registry,
         )
-        self.overruns = Counter(
-            "faregate_hold_overruns",
-            "Requests that cost more than was held. Must be 0.",
-            registry=registry,
+        self.overruns = self._counter(
+            "faregate_hold_overruns", "Requests that cost more than was held. Must be 0."
         )
         self.added_before = Histogram(
             "faregate_added_seconds",
@@ -70,11 +74,9 @@ class Metrics:
         self._holds = self._gauge(
             "faregate_holds_in_flight", "Holds owned by gateway processes.", "livesum"
         )
-        self._unwritten = self._gauge(
-            "faregate_endings_not_spooled",
-            "Settles and releases that could be written to no disk while Redis was away.",
-            "livesum",
-        )
+        self._endings = [
+            self._counter(f"faregate_endings_{name}", meaning) for name, meaning in _ENDINGS
+        ]
         self._unresolved = self._gauge(
             "faregate_resolutions_waiting", "Settles and releases that wait for Redis.", "livesum"
         )
@@ -89,6 +91,9 @@ class Metrics:
         )
         self._draining = 0
         self._known: dict[tuple[str, str, int, str], _Counters] = {}
+
+    def _counter(self, name: str, meaning: str) -> Counter:
+        return Counter(name, meaning, registry=self._registry)
 
     def _gauge(self, name: str, meaning: str, mode: Literal["livesum", "mostrecent"]) -> Gauge:
         return Gauge(name, meaning, multiprocess_mode=mode, registry=self._registry)
@@ -125,10 +130,15 @@ class Metrics:
 
     def watch(self, keeper: HoldKeeper) -> None:
         """Report the holds of this process for ever; run it as a greenlet."""
+        told = (0, 0, 0)
         while True:
             self._holds.set(keeper.in_flight)
             self._unresolved.set(keeper.unresolved)
-            self._unwritten.set(keeper.unwritten)
+            backlog = keeper.backlog
+            now = (backlog.spooled, backlog.unwritten, backlog.replayed)
+            for counter, before, after in zip(self._endings, told, now, strict=True):
+                counter.inc(after - before)
+            told = now
             gevent.sleep(WATCH_SECONDS)
 
     def draining(self) -> int:

@@ -250,17 +250,20 @@ class RedisBudgets(RedisCounters):
             self.epoch,
         )
 
-    def missing(self, request_ids: Sequence[str]) -> list[str]:
-        """Those of ``request_ids`` that Redis knows nothing of. Raises StoreDown."""
-        found: list[str] = []
+    def hold_states(self, request_ids: Sequence[str]) -> dict[str, str]:
+        """What Redis has of each hold: open, expired, closed, or "" for nothing.
+
+        Raises StoreDown.
+        """
+        found: dict[str, str] = {}
         try:
             for start in range(0, len(request_ids), _ASKED_AT_ONCE):
                 batch = request_ids[start : start + _ASKED_AT_ONCE]
                 with self.redis.pipeline(transaction=False) as pipe:
                     for request_id in batch:
-                        pipe.exists(self.keys.hold(request_id))
-                    known = pipe.execute()
-                found += [one for one, there in zip(batch, known, strict=True) if not there]
+                        pipe.hget(self.keys.hold(request_id), "state")
+                    states = pipe.execute()
+                found.update((i, (s or b"").decode()) for i, s in zip(batch, states, strict=True))
         except RedisError as error:
             raise StoreDown(str(error)) from error
         return found

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from time import time
 
 import click
@@ -66,6 +67,7 @@ def examine(*, offline: bool = False) -> list[Finding]:
     findings = [Finding("settings", "ok", "all well-formed")]
     checks: list[Callable[[Settings], Finding]] = [
         _data_folder,
+        _spool_folder,
         _vocabularies,
         _database,
         _redis,
@@ -83,14 +85,23 @@ def _data_folder(settings: Settings) -> Finding:
     name = "data folder"
     if settings.redis_url and settings.database_url:
         return Finding(name, "ok", "not used: both stores are configured")
-    folder = settings.data_dir.absolute()
+    return _writable(name, settings.data_dir.absolute(), "Set FAREGATE_DATA_DIR.")
+
+
+def _spool_folder(settings: Settings) -> Finding:
+    mend = "Set FAREGATE_SPOOL_DIR to a folder on a disk that outlives the process."
+    return _writable("spool folder", settings.spool_folder, mend)
+
+
+def _writable(name: str, folder: Path, mend: str) -> Finding:
+    """Whether ``folder`` can be written, or made."""
     nearest = folder
     while not nearest.exists():
         nearest = nearest.parent
     if not nearest.is_dir():
-        return Finding(name, "fail", f"{nearest} is not a folder", "Set FAREGATE_DATA_DIR.")
+        return Finding(name, "fail", f"{nearest} is not a folder", mend)
     if not os.access(nearest, os.W_OK):
-        return Finding(name, "fail", f"{folder} cannot be written", "Set FAREGATE_DATA_DIR.")
+        return Finding(name, "fail", f"{folder} cannot be written", mend)
     return Finding(name, "ok", str(folder))
 
 

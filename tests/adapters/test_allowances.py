@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import gevent
 import pytest
+from gevent.event import Event
 from sqlalchemy import Engine
 
 from gateway.adapters import allowances as allowances_module
@@ -23,6 +24,7 @@ from gateway.adapters.roll_call import RollCall
 from gateway.adapters.spool import Spool
 from gateway.adapters.usage_rows import ended, records_of
 from gateway.core.budgets import Budget
+from gateway.core.endings import Ending
 from gateway.core.holds import BudgetRefused, Hold
 from gateway.core.policy import Client, Policy
 from gateway.core.prices import PriceBook
@@ -91,9 +93,9 @@ class Worker:
         """As by kill -9: what it had in memory and its locks are gone."""
         gevent.killall(self.tasks)
         for spool in (self.spool, self.drawn):
-            if spool._descriptor >= 0:
-                os.close(spool._descriptor)
-                spool._descriptor = -1
+            if spool._file is not None:
+                os.close(spool._file[1])
+                spool._file = None
 
     def counters(self) -> tuple[int, int]:
         return self.world.counters(self.total)
@@ -221,13 +223,13 @@ def test_a_worker_that_is_killed_is_settled_by_another(worker: Worker, death: De
         worker.settle(hold, 40)
     if death == "settled":
         worker.budgets.away = False
-        assert worker.keeper._empty.wait(10)
+        assert worker.keeper.backlog._empty.wait(10)
     worker.die()
     other = another(worker)
     adopted = other.spool.adopt()
     assert len(adopted) == 1 if death == "idle" else adopted
     for file in adopted:
-        other.keeper._take_on(file)
+        other.keeper.backlog.take_on(file)
     assert other.keeper.drain(10)
     spent = {"idle": 0, "sent": 150, "answered": 40, "settled": 40}[death]
     assert other.counters() == (spent, 0)
@@ -253,7 +255,7 @@ def test_a_lease_that_ran_out_is_charged_and_corrected(worker: Worker) -> None:
     assert worker.counters() == (ALLOWANCE, 0), "never less than may have been spent"
     other = another(worker)
     for file in other.spool.adopt():
-        other.keeper._take_on(file)
+        other.keeper.backlog.take_on(file)
     assert other.keeper.drain(10)
     assert other.counters() == (40, 0)
     assert [row[:2] for row in other.recorded(whole)] == [("request", 400), ("correction", -400)]
@@ -297,3 +299,46 @@ def test_its_record_says_what_it_was(worker: Worker) -> None:
     )
     assert event.row["cost_nano"] == 0
     assert json.loads(event.row["cost_lines"]) == []
+
+
+def test_an_allowance_is_not_given_back_while_a_draw_is_being_written_down(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, writing, go = worker.drawn.write, Event(), Event()
+
+    def slowly(ending: Ending) -> bool:
+        if ending.hold.drawn_from:
+            writing.set()
+            go.wait()
+        return really(ending)
+
+    monkeypatch.setattr(worker.drawn, "write", slowly)
+    worker.budgets.away = True
+    drawing = gevent.spawn(worker.draw, 100)
+    writing.wait(10)
+    # Redis is back, and somebody has taken the allowance away from the client.
+    worker.budgets.away = False
+    policy = worker.policy
+    nothing = replace(worker.client, outage_allowance_nano=0)
+    worker.policy = worker.with_client(nothing, policy.budgets[1])
+    worker.allowances.look()
+    worker.policy = policy
+    go.set()
+    drawing.join(10)
+    assert drawing.value is not None
+    assert worker.counters() == (0, ALLOWANCE), "what is sent is held"
+    worker.settle(drawing.value, 40)
+    assert worker.counters() == (40, ALLOWANCE - 100)
+    assert worker.recorded(drawing.value) == [("request", 40, "exact")]
+
+
+def test_what_could_not_be_written_down_was_not_drawn(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.drawn, "write", lambda _ending: False)
+    worker.budgets.away = True
+    assert worker.draw() is None
+    assert worker.keeper.in_flight == 0
+    worker.budgets.away = False
+    worker.allowances.give_back()
+    assert worker.counters() == (0, 0)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from time import monotonic
 from typing import Any, Literal
 
 import gevent
 import pytest
 
-from gateway.adapters import hold_keeper
+from gateway.adapters import backlog, hold_keeper
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.redis_budgets import HoldMismatch, RedisBudgets, StoreDown
 from gateway.adapters.usage_rows import Ended
@@ -48,7 +49,7 @@ def faulty(world: World) -> FaultyBudgets:
 
 @pytest.fixture
 def keeper(faulty: FaultyBudgets, monkeypatch: pytest.MonkeyPatch) -> Iterator[HoldKeeper]:
-    monkeypatch.setattr(hold_keeper, "_RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 0.005)
     faulty.adopt(faulty.state())
     made = HoldKeeper(faulty, 0.02, nothing_is_recorded)
     tasks = [gevent.spawn(made.resolve_backlog), gevent.spawn(made.renew_leases)]
@@ -248,3 +249,45 @@ def test_a_hold_is_open_until_it_is_resolved_even_if_for_later(
     assert not keeper.is_open(late)
     faulty.fault = ""
     assert keeper.drain(10)
+
+
+@pytest.mark.parametrize("fault", ["before", "after"])
+def test_a_settle_that_is_stopped_while_it_waits_is_made_up_for_at_its_own_cost(
+    world: World, faulty: FaultyBudgets, keeper: HoldKeeper, fault: Literal["before", "after"]
+) -> None:
+    hold = keeper.reserve(world.wish(STRICT))
+    faulty.fault = "hang"
+    request = gevent.spawn(keeper.settle, hold, 40, 5, 5, RESULT)
+    with gevent.Timeout(10):
+        while world.counters() != (40, 0):
+            gevent.sleep(0.001)
+    faulty.fault = fault
+    request.kill()
+    gevent.sleep(0)
+    # Nobody may settle it for a failure, at more than its cost.
+    assert not keeper.is_open(hold)
+    faulty.fault = ""
+    assert keeper.drain(10)
+    assert world.counters() == (40, 0)
+    assert world.costs() == [(hold.request_id, "request", "settled", 40)]
+
+
+def test_what_has_ended_is_remembered_also_where_the_reply_was_lost(
+    world: World, keeper: HoldKeeper
+) -> None:
+    hold = keeper.reserve(world.wish(STRICT))
+    world.settle(hold, 40)
+    settled = keeper.settle(hold, 40, -1, -1, RESULT)
+    assert settled == Resolution("already")
+    assert [ending.hold for ending in keeper.recent_endings()] == [hold]
+
+
+def test_endings_are_forgotten_up_to_a_moment(world: World, keeper: HoldKeeper) -> None:
+    first, second = keeper.reserve(world.wish(STRICT)), keeper.reserve(world.wish(STRICT))
+    keeper.release(first, RESULT)
+    between = monotonic()
+    keeper.settle(second, 1, 1, 1, RESULT)
+    keeper.forget_endings(before=between)
+    assert [ending.hold for ending in keeper.recent_endings()] == [second]
+    keeper.forget_endings(before=monotonic())
+    assert keeper.recent_endings() == []

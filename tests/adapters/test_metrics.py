@@ -28,6 +28,8 @@ import gevent
 from gateway.adapters.metrics import Metrics
 class Keeper:
     in_flight, unresolved, waiting = map(int, sys.argv[1:])
+    class backlog:
+        spooled, unwritten, replayed = 5, 2, 3
 metrics = Metrics()
 gevent.spawn(metrics.watch, Keeper)
 gevent.idle()
@@ -104,3 +106,6 @@ def test_each_process_says_how_many_holds_it_has(tmp_path: Path) -> None:
     assert found["faregate_holds_in_flight"] == 7
     assert found["faregate_resolutions_waiting"] == 1
     assert found["faregate_events_waiting"] == 20
+    assert found["faregate_endings_spooled_total"] == 10
+    assert found["faregate_endings_not_spooled_total"] == 4
+    assert found["faregate_endings_replayed_total"] == 6

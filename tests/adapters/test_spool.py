@@ -11,6 +11,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from gateway.adapters import spool as spool_module
 from gateway.adapters.spool import Spool
 from gateway.core.endings import Ending
 from gateway.core.holds import Hold, RateState
@@ -130,10 +131,9 @@ def test_a_disk_that_takes_nothing_fails_no_request(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     spool = Spool(tmp_path / "file", at_once)
     assert not spool.write(ending(1))
-    assert spool.failures == 1
 
 
-def test_a_disk_that_fills_up_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_keeps_what_it_has_and_takes_more_once_it_can(tmp_path: Path) -> None:
     """The limit on the size of files stands for a full disk: a write takes a part, then none."""
     program = (
         "import resource, signal, sys\n"
@@ -141,49 +141,146 @@ def test_a_disk_that_fills_up_keeps_what_it_has(tmp_path: Path) -> None:
         "from tests.adapters.test_spool import at_once, ending, Spool\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "spool = Spool(Path(sys.argv[1]), at_once)\n"
-        "first = spool.write(ending(1))\n"
+        "said = [spool.write(ending(1))]\n"
         "size = next(Path(sys.argv[1]).iterdir()).stat().st_size\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, size * 3 // 2))\n"
-        "print(first, spool.write(ending(2)), spool.write(ending(3)), spool.failures)\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size * 3 // 2, most))\n"
+        "said += [spool.write(ending(2)), spool.write(ending(3))]\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))\n"
+        "print(*said, spool.write(ending(4)))\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
-    assert ended.stdout.splitlines()[-1] == "True False False 2", ended.stderr
+    assert ended.stdout.splitlines()[-1] == "True False False True", ended.stderr
     (adopted,) = Spool(tmp_path, at_once).adopt()
-    assert adopted.endings == [ending(1)]
+    assert adopted.endings == [ending(1), ending(4)]
+    assert len(adopted.damaged) == 1
 
 
-def test_what_is_written_at_once_shares_a_sync(tmp_path: Path) -> None:
-    syncs: list[int] = []
-    go = Event()
+class Disk:
+    """Runs calls as a thread would, held up until ``go`` is set; ``fails`` those that are named."""
 
-    def slowly(call: Any, *args: Any) -> Any:
-        if call is os.fdatasync:
-            syncs.append(1)
-            go.wait()
-        return call(*args)
+    def __init__(self, fails: frozenset[int] = frozenset()) -> None:
+        self.writes, self.go, self.fails = 0, Event(), fails
 
-    spool = Spool(tmp_path, slowly)
-    writes = [gevent.spawn(spool.write, ending(number)) for number in range(50)]
-    gevent.sleep(0)
-    assert not any(write.ready() for write in writes)
-    go.set()
-    gevent.joinall(writes, timeout=10)
-    assert [write.value for write in writes] == [True] * 50
-    assert len(syncs) == 2
-    spool.close()
-    (adopted,) = Spool(tmp_path, at_once).adopt()
-    assert len(adopted.endings) == 50
-
-
-def test_a_sync_that_fails_fails_all_that_waited_for_it(tmp_path: Path) -> None:
-    def failing(call: Any, *args: Any) -> Any:
-        if call is os.fdatasync:
+    def __call__(self, call: Any, *args: Any) -> Any:
+        self.go.wait()
+        self.writes += 1
+        if self.writes in self.fails:
             raise OSError("the disk is gone")
         return call(*args)
 
-    spool = Spool(tmp_path, failing)
-    writes = [gevent.spawn(spool.write, ending(number)) for number in range(3)]
+
+def test_what_is_written_while_the_disk_is_busy_shares_a_sync(tmp_path: Path) -> None:
+    disk = Disk()
+    spool = Spool(tmp_path, disk)
+    writes = [gevent.spawn(spool.write, ending(0))]
+    gevent.sleep(0)
+    writes += [gevent.spawn(spool.write, ending(number)) for number in range(1, 50)]
+    gevent.sleep(0)
+    assert not any(write.ready() for write in writes)
+    disk.go.set()
     gevent.joinall(writes, timeout=10)
-    assert [write.value for write in writes] == [False] * 3
+    assert [write.value for write in writes] == [True] * 50
+    assert disk.writes == 2
+    spool.close()
+    (adopted,) = Spool(tmp_path, at_once).adopt()
+    assert adopted.endings == [ending(number) for number in range(50)]
+
+
+def test_a_sync_that_fails_fails_those_that_it_was_for_and_no_others(tmp_path: Path) -> None:
+    """The next sync may succeed although what the failed one was for never came to the disk."""
+    disk = Disk(frozenset({2}))
+    spool = Spool(tmp_path, disk)
+    writes = []
+    for batch in range(3):
+        disk.go.clear()
+        writes += [gevent.spawn(spool.write, ending(batch * 2 + n)) for n in range(2)]
+        gevent.sleep(0)
+        disk.go.set()
+        gevent.joinall(writes, timeout=10)
+    assert [write.value for write in writes] == [True] * 2 + [False] * 2 + [True] * 2
+
+
+def test_clearing_while_others_write_neither_loses_nor_hangs_anything(tmp_path: Path) -> None:
+    disk = Disk()
+    spool = Spool(tmp_path, disk)
+    writes = [gevent.spawn(spool.write, ending(1))]
+    gevent.sleep(0)
+    writes.append(gevent.spawn(spool.write, ending(2)))
+    stop = Event()
+
+    def clear() -> None:
+        while not stop.is_set():
+            spool.clear()
+            gevent.sleep(0)
+
+    clearing = gevent.spawn(clear)
+    gevent.sleep(0)
+    disk.go.set()
+    gevent.joinall(writes, timeout=10)
+    assert [write.value for write in writes] == [True, True]
+    assert disk.writes == 2
+    stop.set()
+    clearing.join(10)
+
+
+def test_a_disk_that_hangs_holds_up_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "WAIT_SECONDS", 0.01)
+    disk = Disk()
+    spool = Spool(tmp_path, disk)
+    assert not spool.write(ending(1))
+    spool.close()
+    disk.go.set()
+
+
+def test_a_file_that_somebody_deletes_is_made_anew(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, at_once)
+    assert spool.write(ending(1))
+    files(tmp_path)[0].unlink()
+    assert spool.write(ending(2))
+    spool.close()
+    (adopted,) = Spool(tmp_path, at_once).adopt()
+    assert adopted.endings == [ending(2)]
+
+
+def test_many_adopters_at_once_take_each_file_once(tmp_path: Path) -> None:
+    """Processes that race for the files of dead ones: each ending comes to one of them."""
+    for number in range(3):
+        abandoned(tmp_path, number, number + 3)
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.adapters.test_spool import at_once, Spool\n"
+        "spool = Spool(Path(sys.argv[1]), at_once)\n"
+        "sys.stdin.read()\n"
+        "found = []\n"
+        "for _ in range(20):\n"
+        "    for adopted in spool.adopt():\n"
+        "        found += [one.cost_nano for one in adopted.endings]\n"
+        "        adopted.done()\n"
+        "print(*found)\n"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.close()
+    said = []
+    for racer in racers:
+        assert racer.stdout is not None
+        said.append(racer.stdout.read())
+        assert racer.wait(60) == 0
+    assert sorted(int(number) for text in said for number in text.split()) == list(range(6))
+    assert files(tmp_path) == []

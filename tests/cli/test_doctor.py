@@ -32,3 +32,15 @@ def test_a_data_folder_that_is_a_file_is_a_finding(
     found = _found(sqlite_faregate)
     assert found["data folder"]["found"] == f"{tmp_path / 'file'} is not a folder"
     assert found["database"]["state"] == "fail"
+
+
+def test_a_spool_folder_that_is_a_file_is_a_finding_also_where_both_stores_are_configured(
+    sqlite_faregate: Faregate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FAREGATE_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("FAREGATE_SPOOL_DIR", str(tmp_path / "file"))
+    found = _found(sqlite_faregate)
+    assert found["data folder"]["state"] == "ok"
+    assert found["spool folder"]["found"] == f"{tmp_path / 'file'} is not a folder"
+    assert "FAREGATE_SPOOL_DIR" in found["spool folder"]["mend"]
