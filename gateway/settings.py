@@ -172,6 +172,15 @@ class Settings(BaseSettings):
         le=1024 * 1024 * 1024,
         description="Largest JSON request body, in bytes.",
     )
+    large_bodies_bytes_max: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024 * 1024,
+        description=(
+            "Most bytes of JSON bodies above 64 KiB that one worker keeps at once; memory in use is"
+            " about three times that."
+        ),
+    )
     file_bytes_max: int = Field(
         default=512 * 1024 * 1024,
         ge=1024,
