@@ -66,7 +66,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "preload_app": True,
         "timeout": 60,
         "graceful_timeout": settings.graceful_seconds,
-        "keepalive": 75,
+        "keepalive": settings.keepalive_seconds,
         # No peer is believed what it says of itself: by default gunicorn takes SCRIPT_NAME from
         # a header of who calls from this machine, and so serves one path for another.
         "forwarded_allow_ips": "",
