@@ -1,15 +1,17 @@
 """gunicorn's gevent worker, which waits neither for idle connections nor for idle clients.
 
 The stock worker counts a keep-alive connection that nobody is using as one to be waited for,
-so that a restart would take as long as clients keep their connections open. And it waits
-without limit for a client that stops in the middle of its request or of its answer, which
-here holds a part of somebody's budget.
+so that a restart would take as long as clients keep their connections open. It waits without
+limit for a client that stops in the middle of its request or of its answer, which here holds a
+part of somebody's budget. And a client that sends faster than it is read never makes the stock
+worker wait, so that nobody else is served for as long as it goes on, with a key or without.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -29,8 +31,16 @@ from gunicorn.workers.ggevent import GeventWorker
 from gateway.app import services_of
 from gateway.core.errors import BadRequest
 from gateway.logs import redact
+from gateway.web.json_body import CLIENT_BYTES_PER_SECOND
 
 _CUT_SECONDS = 0.2
+
+LINGER_SECONDS = 30.0
+"""How long the rest of a body that nobody wants is read on. A client that sends all before it
+reads would else see a broken connection, and not the error that it was answered with."""
+_LINGER_BYTES = 1024 * 1024
+_LINGER_PAUSE_SECONDS = 0.01
+"""Between reads of so many bytes: throwing bytes away must not take time from serving others."""
 
 _OUR_FAULT = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
 """What gunicorn files under parsing although the client did nothing wrong."""
@@ -80,14 +90,17 @@ class _Idle:
 class _Patient:
     """A connection during one request, with a limit to every wait for the client.
 
-    The limit is on silence and not on the whole: who sends or reads on, however slowly, may.
-    Everything else is the socket's own.
+    A client may be silent for so long, and be waited for so long in all, and a second more for
+    every ``CLIENT_BYTES_PER_SECOND`` that came through: else one byte now and then would keep
+    its place, and its hold, for ever. Everything else is the socket's own.
     """
 
     def __init__(self, sock: Any, request: Any, seconds: float) -> None:
         self._sock = sock
         self._request = request
         self._seconds = seconds
+        self._waited = 0.0
+        self._bytes = 0
 
     def __enter__(self) -> _Patient:
         self._sock.settimeout(self._seconds)
@@ -104,22 +117,36 @@ class _Patient:
 
     def recv(self, size: int) -> bytes:
         """The next bytes of the body. Raises TimeoutError."""
+        begun = monotonic()
         try:
             received: bytes = self._sock.recv(size)
+            self._count(begun, len(received))
         except TimeoutError:
             # Where the next request would begin is not known.
             self._request.force_close()
             raise
+        # Where more has come already nothing waits, and others would not get their turn.
+        gevent.sleep(0)
         return received
 
     def send(self, data: bytes | memoryview) -> int:
         """Send some. Raises BrokenPipeError where the client does not read: it is as good as
         gone, and gunicorn takes that for no fault of ours."""
+        begun = monotonic()
         try:
-            return int(self._sock.send(data))
+            sent = int(self._sock.send(data))
+            self._count(begun, sent)
         except TimeoutError:
             _log.warning("client.does_not_read", seconds=self._seconds)
             raise BrokenPipeError(errno.EPIPE, "the client does not read") from None
+        return sent
+
+    def _count(self, begun: float, passed: int) -> None:
+        """Add up the wait for some bytes. Raises TimeoutError where it has been too much."""
+        self._waited += monotonic() - begun
+        self._bytes += passed
+        if self._waited > self._seconds + self._bytes / CLIENT_BYTES_PER_SECOND:
+            raise TimeoutError("too slow")
 
     def sendall(self, data: bytes) -> None:
         """Send all, for as long as there is progress: the socket's own would limit the whole."""
@@ -145,16 +172,27 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """Serve one request; a client that stops in the middle of it is not waited for."""
         with _Patient(sock, req, self._client_seconds) as patient:
-            return super().handle_request(listener_name, req, patient, addr)
+            try:
+                served = super().handle_request(listener_name, req, patient, addr)
+            except StopIteration:
+                _discard(req)
+                raise
+            _discard(req)
+        # The next request may have come already, and the one after it: everybody has a turn.
+        gevent.sleep(0)
+        return served
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP request in the envelope of every other error."""
         if not isinstance(exc, ParseException) or isinstance(exc, _OUR_FAULT):
             super().handle_error(req, client, addr, exc)
             return
-        # It quotes what came, and that can be a key.
+        # It quotes what came, and that can be a key, or a part of a body that is longer than its
+        # announced length: for the client, not for the log.
         reason = redact(str(exc))[:300]
-        _log.warning("client.sends_no_http", ip=addr[0] if addr else None, reason=reason)
+        _log.warning(
+            "client.sends_no_http", ip=addr[0] if addr else None, reason=type(exc).__name__
+        )
         error = BadRequest(f"This is not an HTTP/1.1 request that can be served: {reason}")
         body = orjson.dumps(error.envelope())
         head = (
@@ -180,3 +218,17 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
             gevent.sleep(_CUT_SECONDS)
             for idle in list(self._waiting):
                 idle.cut()
+
+
+def _discard(request: Any) -> None:
+    """Read what is left of a body, for a while; then the connection ends with this request."""
+    # False ends the block in silence; the type information does not know of it.
+    with gevent.Timeout(LINGER_SECONDS, False):  # type: ignore[arg-type]
+        try:
+            while request.body.read(_LINGER_BYTES):
+                gevent.sleep(_LINGER_PAUSE_SECONDS)
+        except (OSError, ParseException):
+            # The client is gone, is silent, or sends what cannot be read.
+            request.force_close()
+        return
+    request.force_close()

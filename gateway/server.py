@@ -23,20 +23,8 @@ from prometheus_client import multiprocess
 
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.app import create_app, services_of, start_background
-from gateway.logs import redact, set_up_logs
+from gateway.logs import RedactedFormatter, log_what_nobody_logs, set_up_logs
 from gateway.settings import Settings, load_settings
-
-
-class _Redacted(logging.Formatter):
-    """Another formatter, without the secrets in what it writes."""
-
-    def __init__(self, inner: logging.Formatter) -> None:
-        super().__init__()
-        self._inner = inner
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The whole text, traceback included."""
-        return redact(self._inner.format(record))
 
 
 class RedactedLog(Logger):  # type: ignore[misc]
@@ -47,7 +35,7 @@ class RedactedLog(Logger):  # type: ignore[misc]
         super().setup(cfg)
         for log in (self.error_log, self.access_log):
             for sink in log.handlers:
-                sink.setFormatter(_Redacted(sink.formatter or logging.Formatter()))
+                sink.setFormatter(RedactedFormatter(sink.formatter or logging.Formatter()))
 
 
 class GatewayServer(BaseApplication):  # type: ignore[misc]
@@ -78,7 +66,11 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "preload_app": True,
         "timeout": 60,
         "graceful_timeout": settings.graceful_seconds,
-        "keepalive": 75,
+        "keepalive": settings.keepalive_seconds,
+        # No peer is believed what it says of itself: by default gunicorn takes SCRIPT_NAME from
+        # a header of who calls from this machine, and so serves one path for another.
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
         "backlog": 4096,
         "control_socket_disable": True,
         "proc_name": "faregate",
@@ -92,6 +84,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
 
 
 def _start_worker(worker: Any) -> None:
+    log_what_nobody_logs()
     start_background(worker.app.wsgi())
 
 
@@ -121,6 +114,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     settings = load_settings()
     set_up_logs(settings)
+    log_what_nobody_logs()
     GatewayServer(settings).run()
 
 

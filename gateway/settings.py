@@ -166,11 +166,29 @@ class Settings(BaseSettings):
         le=3600,
         description="How long a client may neither send nor read while its request is served.",
     )
+    keepalive_seconds: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description=(
+            "How long a connection may wait for its next request, the whole head included; longer"
+            " than a load balancer before it keeps idle ones."
+        ),
+    )
     body_bytes_max: int = Field(
         default=32 * 1024 * 1024,
         ge=1024,
         le=1024 * 1024 * 1024,
         description="Largest JSON request body, in bytes.",
+    )
+    large_bodies_bytes_max: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024 * 1024 * 1024 * 1024,
+        description=(
+            "Most bytes of JSON bodies above 64 KiB that one worker keeps at once; memory in use is"
+            " about three times that."
+        ),
     )
     file_bytes_max: int = Field(
         default=512 * 1024 * 1024,

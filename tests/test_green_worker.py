@@ -9,8 +9,10 @@ import gevent
 import pytest
 from gevent import socket
 from gevent.event import Event
+from gunicorn.http.errors import InvalidChunkSize
 
-from gateway.green_worker import _Idle, _Patient
+from gateway import green_worker
+from gateway.green_worker import _discard, _Idle, _Patient
 
 Pair = tuple[Any, Any]
 
@@ -31,6 +33,7 @@ class Request:
 
     def __init__(self, sock: Any) -> None:
         self.unreader = SimpleNamespace(sock=sock)
+        self.body: Any = None
         self.closed = False
 
     def force_close(self) -> None:
@@ -123,6 +126,107 @@ def test_a_client_that_sends_nothing_is_not_served_on(pair: Pair) -> None:
     assert request.unreader.sock is ours
     # The wait for the next request is as long as the worker says.
     assert ours.gettimeout() is None
+
+
+def test_a_client_that_sends_one_byte_now_and_then_is_not_served_on(pair: Pair) -> None:
+    ours, theirs = pair
+
+    def drip() -> None:
+        while True:
+            gevent.sleep(0.01)
+            theirs.sendall(b"x")
+
+    dripping = gevent.spawn(drip)
+    request = Request(ours)
+    received = []
+
+    def read_on(patient: _Patient) -> None:
+        while True:
+            received.append(patient.recv(100))
+
+    with gevent.Timeout(10), _Patient(ours, request, 0.1) as patient:
+        with pytest.raises(TimeoutError):
+            read_on(patient)
+        assert request.closed
+    # Never was it silent for as long as the limit.
+    assert len(received) > 1
+    dripping.kill()
+
+
+def test_a_client_that_reads_one_byte_now_and_then_is_as_good_as_gone(pair: Pair) -> None:
+    ours, theirs = pair
+
+    def sip() -> None:
+        while True:
+            gevent.sleep(0.01)
+            theirs.recv(1)
+
+    sipping = gevent.spawn(sip)
+    with (
+        gevent.Timeout(30),
+        _Patient(ours, Request(ours), 0.5) as patient,
+        pytest.raises(BrokenPipeError),
+    ):
+        patient.sendall(b"x" * 1_000_000)
+    sipping.kill()
+
+
+def test_a_client_that_never_pauses_leaves_others_their_turn(pair: Pair) -> None:
+    ours, theirs = pair
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            gevent.sleep(0)
+
+    counting = gevent.spawn(count)
+    theirs.sendall(b"x" * 2000)
+    with gevent.Timeout(10), _Patient(ours, Request(ours), 1) as patient:
+        for _ in range(200):
+            assert patient.recv(10) == b"x" * 10
+    counting.kill()
+    assert turns >= 200
+
+
+# Bodies that nobody wants
+
+
+class Body:
+    """A body in pieces, the last of which may be an error."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self._pieces = iter(pieces)
+
+    def read(self, _size: int) -> bytes:
+        piece = next(self._pieces, b"")
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+def discarded(body: Any) -> bool:
+    """Whether the connection can be used again after what was left of ``body``."""
+    request = Request(None)
+    request.body = body
+    _discard(request)
+    return not request.closed
+
+
+def test_the_rest_of_a_body_is_read_so_that_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(green_worker, "_LINGER_PAUSE_SECONDS", 0)
+    assert discarded(Body())
+    assert discarded(Body(b"x" * 100, b"x"))
+    assert not discarded(Body(b"x", TimeoutError()))
+    assert not discarded(Body(b"x", ConnectionResetError()))
+    assert not discarded(Body(b"x", InvalidChunkSize(b"zz")))
+
+
+def test_a_body_without_end_ends_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(green_worker, "LINGER_SECONDS", 0.05)
+    with gevent.Timeout(10):
+        assert not discarded(SimpleNamespace(read=lambda size: b"x" * size))
 
 
 def test_everything_else_is_the_sockets_own(pair: Pair) -> None:

@@ -26,12 +26,17 @@ def open_engine(url: str, *, pooled: bool = True) -> Engine:
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
-            url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_MS / 1000}
+            url,
+            poolclass=NullPool,
+            connect_args={"timeout": SQLITE_BUSY_MS / 1000},
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
     # A lock or a dead server must end in an error that the caller retries, never in a hang.
     options: dict[str, Any] = {
+        # Errors quote their statement, and are logged.
+        "hide_parameters": True,
         "connect_args": {
             "connect_timeout": 5,
             "options": "-c lock_timeout=10000 -c statement_timeout=60000 -c timezone=UTC",

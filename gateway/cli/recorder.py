@@ -10,7 +10,7 @@ from gateway.adapters.stores import redis_url_of
 from gateway.app import open_budgets
 from gateway.cli.deployment import naming_database, open_database
 from gateway.cli.serve import stop_on_signals
-from gateway.logs import set_up_logs
+from gateway.logs import log_what_nobody_logs, set_up_logs
 from gateway.settings import SettingsError, load_settings
 from gateway.workers.background import run_background
 from gateway.workers.recorder import BLOCK_MS
@@ -21,6 +21,7 @@ def command() -> None:
     """Record usage until SIGTERM. Several may run; SQL takes each event once."""
     settings = load_settings()
     set_up_logs(settings)
+    log_what_nobody_logs()
     engine = open_database(settings, pooled=True)
     with naming_database(settings):
         check_schema(engine)

@@ -21,6 +21,7 @@ Raise anywhere, render once (``web/errors.py``)::
     +-- UpstreamInvalid       502 upstream_invalid_response
     +-- StoreUnavailable      503 store_unavailable
     +-- StoreFull             503 store_full
+    +-- ServerBusy            503 server_busy
     +-- UpstreamTimeout       504 upstream_timeout
 
 The envelope is OpenAI's: ``{"error": {"message", "type", "param", "code"}}``. Messages say
@@ -205,6 +206,14 @@ class StoreFull(ApiError):
     status = 503
     type = "server_error"
     code = "store_full"
+
+
+class ServerBusy(ApiError):
+    """The process that took the request has no room for it."""
+
+    status = 503
+    type = "server_error"
+    code = "server_busy"
 
 
 class UpstreamTimeout(ApiError):

@@ -12,7 +12,7 @@ from flask import Flask, request
 from gateway.core.errors import UnknownEndpoint
 
 _MODEL_NAMES = "/v1/models/"
-_AMBIGUOUS = ("//", "/.", "%", "\\", ";")
+_AMBIGUOUS = ("//", "/.", "%", "\\", ";", "#")
 
 
 def install(app: Flask) -> None:
