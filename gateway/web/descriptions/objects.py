@@ -146,6 +146,7 @@ BATCHES: Mapping[str, Operation] = {
             refused=refused_beside(KNOWN_OF_BATCHES),
         ),
         errors=(*PRICED, NotFound),
+        holds=True,
     ),
     "batches.list_batches": Operation(
         "List one's own batches", _LIST, query=_page(), asks_provider=False
@@ -187,6 +188,7 @@ JOBS: Mapping[str, Operation] = {
             refused=refused_beside(KNOWN_OF_JOBS),
         ),
         errors=(*PRICED, NotFound),
+        holds=True,
     ),
     "fine_tuning.list_jobs": Operation(
         "List one's own jobs", _LIST, query=(*_page(), _METADATA), asks_provider=False

@@ -88,6 +88,8 @@ class Operation:
     asks_provider: bool = True
     costs: bool = False
     """Whether the answer says what it cost."""
+    holds: bool = False
+    """Whether work may go on after the answer, which then says what is held for it."""
     is_open: bool = False
     """Whether nobody is asked who calls."""
     failing: tuple[int, ...] = ()
@@ -156,6 +158,8 @@ def _responses(operation: Operation, keyed: bool, names_object: bool) -> dict[st
     headers = ["x-faregate-request-id", "x-request-id", *_RATE_HEADERS]
     if operation.costs:
         headers += ["x-faregate-cost-usd", "x-faregate-budget-remaining-usd"]
+    if operation.holds:
+        headers.append("x-faregate-held-usd")
     if keyed:
         headers.append("x-faregate-idempotent-replay")
     found["200"]["headers"] = {name: _header(name) for name in headers}

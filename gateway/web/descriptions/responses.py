@@ -115,6 +115,7 @@ OPERATIONS: Mapping[str, Operation] = {
         json=_body({"model": MODEL}),
         errors=(*PRICED, NotFound),
         costs=True,
+        holds=True,
     ),
     "responses.count_input_tokens": Operation(
         "Count the tokens of an input; free",

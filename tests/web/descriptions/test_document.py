@@ -100,6 +100,14 @@ def _schemas(value: object) -> Iterator[dict[str, Any]]:
             yield from _schemas(below)
 
 
+def test_every_component_is_used() -> None:
+    found = description()
+    text = json.dumps(found)
+    for kind in ("headers", "parameters", "schemas"):
+        for name in found["components"][kind]:
+            assert f"#/components/{kind}/{name}" in text, name
+
+
 def test_every_schema_is_one() -> None:
     found = [*_schemas(description()), *description()["components"]["schemas"].values()]
     assert len(found) > 150

@@ -61,6 +61,12 @@ def test_a_cost_is_told_where_there_is_one() -> None:
         assert ("x-faregate-cost-usd" in found["responses"]["200"]["headers"]) == costs
 
 
+def test_what_goes_on_says_what_is_held_for_it() -> None:
+    for holds in (True, False):
+        found = rendered("name", Operation("Do", _ANSWERS, holds=holds), "POST", (), False)
+        assert ("x-faregate-held-usd" in found["responses"]["200"]["headers"]) == holds
+
+
 def test_error_components_say_what_their_classes_say() -> None:
     found = error_components()
     assert found["Error504"]["description"] == " ".join((UpstreamTimeout.__doc__ or "").split())
