@@ -27,7 +27,7 @@ SEED = int(os.environ.get("FAREGATE_TEST_SEED", "1"))
 _IS_LONG = CASES > 100
 
 _UNHEALTHY = list(HealthCheck)
-REFUSED_WITH = ("400", "401", "403", "404", "405", "408", "409", "413", "414", "415", "429")
+REFUSED_WITH = ("400", "401", "403", "404", "405", "408", "409", "413", "414", "415", "429", "431")
 
 _CONFIG = SchemathesisConfig(seed=SEED)
 SCHEMA = schemathesis.openapi.from_dict(described(), config=_CONFIG)

@@ -26,6 +26,7 @@ from gateway.web.descriptions.shapes import (
     integer,
     list_of,
     metadata,
+    nullable,
     one_of,
     record,
     text,
@@ -74,7 +75,10 @@ _HYPERPARAMETERS = record(
 )
 _METHOD = either(
     *(
-        record({"type": const(kind)}, {kind: record({}, {"hyperparameters": _HYPERPARAMETERS})})
+        record(
+            {"type": const(kind)},
+            {kind: nullable(record({}, {"hyperparameters": nullable(_HYPERPARAMETERS)}))},
+        )
         for kind in METHODS
     )
 )
@@ -104,7 +108,7 @@ FILES: Mapping[str, Operation] = {
             {
                 "purpose": one_of(*FILE_PURPOSES),
                 "bytes": integer(1, 8 * 1024**3),
-                "filename": text(1),
+                "filename": text(),
                 "mime_type": text(),
             }
         ),

@@ -23,6 +23,12 @@ FORM = "multipart/form-data"
 EVENT = record({}, {"event": text(), "data": text()})
 """One event of a stream; what its data says is JSON, and then ``[DONE]`` where OpenAI ends so."""
 
+UNREADABLE: Mapping[int, str] = {
+    414: "The request line is too long.",
+    431: "The headers are too many, or too long.",
+}
+"""What the server answers before any route is found (``green_worker``), in the envelope too."""
+
 Errors = tuple[type[ApiError], ...]
 
 ALWAYS: Errors = (
@@ -193,7 +199,7 @@ def _error_responses(
         kinds |= {errors.BadRequest, errors.Conflict}
     found = {
         str(status): {"$ref": f"#/components/responses/Error{status}"}
-        for status in sorted({kind.status for kind in kinds})
+        for status in sorted({kind.status for kind in kinds} | UNREADABLE.keys())
     }
     if operation.asks_provider:
         found["default"] = {"$ref": "#/components/responses/ProviderError"}
@@ -208,12 +214,19 @@ def error_components() -> dict[str, Any]:
     found = {
         f"Error{status}": _error_component(kinds) for status, kinds in sorted(by_status.items())
     }
+    found |= {f"Error{status}": _envelope(says) for status, says in UNREADABLE.items()}
     found["ProviderError"] = {
-        "description": "An error of the provider, with its own status and body.",
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+        **_envelope("An error of the provider, with its own status and body."),
         "headers": {"x-faregate-request-id": _header("x-faregate-request-id")},
     }
     return found
+
+
+def _envelope(says: str) -> dict[str, Any]:
+    return {
+        "description": says,
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
 
 
 def _all_errors(kind: type[ApiError]) -> list[type[ApiError]]:
@@ -222,10 +235,7 @@ def _all_errors(kind: type[ApiError]) -> list[type[ApiError]]:
 
 def _error_component(kinds: list[type[ApiError]]) -> dict[str, Any]:
     said = [_first_line(kind) for kind in kinds if kind is not ApiError]
-    found: dict[str, Any] = {
-        "description": " ".join(said) or "A mistake of the gateway itself.",
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
+    found = _envelope(" ".join(said) or "A mistake of the gateway itself.")
     if {429, 503, 409} & {kind.status for kind in kinds}:
         found["headers"] = {"retry-after": _header("retry-after")}
     return found

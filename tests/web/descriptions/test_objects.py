@@ -29,6 +29,7 @@ def test_the_fields_are_those_of_the_endpoint() -> None:
         ("hyperparameters", {"n_epochs": 50}, {"n_epochs": 51}),
         ("hyperparameters", {"batch_size": "auto"}, []),
         ("method", {"type": "dpo"}, {"type": "reinforcement"}),
+        ("method", {"type": "dpo", "dpo": None}, {"type": "dpo", "dpo": 1}),
         ("method", {"type": "dpo", "dpo": {}}, {"type": "dpo", "dpo": []}),
         ("integrations", [], [{"type": "wandb"}]),
     ],

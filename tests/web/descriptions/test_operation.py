@@ -23,7 +23,7 @@ def statuses(operation: Operation, method: str, *variables: str) -> set[str]:
 
 
 def test_errors_follow_from_what_an_operation_does() -> None:
-    always = {"200", "401", "429", "500", "503"}
+    always = {"200", "401", "414", "429", "431", "500", "503"}
     asked = {"502", "504", "default"}
     body = {"400", "408", "413", "415"}
     quiet = Operation("List", _ANSWERS, asks_provider=False)
