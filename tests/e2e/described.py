@@ -63,13 +63,13 @@ REFUSALS: tuple[CheckFunction, ...] = (checks.negative_data_rejection,)
 """Where a case is not valid by the description."""
 
 
-def described() -> dict[str, Any]:
-    """The description of a deployment whose provider is not OpenAI, made without stores."""
+def described(unknown_pass: bool = False) -> dict[str, Any]:
+    """The description, made without stores; by itself of one that refuses unknown fields."""
     app = Flask("described", static_folder=None)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     # A copy: schemathesis writes into what it is given.
-    found: dict[str, Any] = json.loads(json.dumps(document(app.url_map, unknown_pass=False)))
+    found: dict[str, Any] = json.loads(json.dumps(document(app.url_map, unknown_pass=unknown_pass)))
     return found
 
 
