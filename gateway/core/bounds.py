@@ -34,7 +34,7 @@ _INPUT_METERS = (
     Meter.AUDIO_INPUT,
     Meter.IMAGE_INPUT,
 )
-_TIERS_ASKABLE = ("auto", "default", "flex", "priority")
+TIERS_ASKABLE = ("auto", "default", "flex", "priority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +201,9 @@ def unpriced(price: Price, why: str) -> ModelUnpriced:
 def tiers_of(body: Mapping[str, Any], price: Price, rules: BoundRules) -> tuple[str, ...]:
     """Every tier the answer may be billed at; the provider may fall back to standard."""
     asked = body.get("service_tier")
-    if asked is not None and asked not in _TIERS_ASKABLE:
+    if asked is not None and asked not in TIERS_ASKABLE:
         raise BadRequest(
-            f"service_tier must be one of {', '.join(_TIERS_ASKABLE)}: other tiers cannot be"
+            f"service_tier must be one of {', '.join(TIERS_ASKABLE)}: other tiers cannot be"
             " bounded here.",
             param="service_tier",
         )

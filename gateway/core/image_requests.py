@@ -73,12 +73,12 @@ _GPT_FIELDS = frozenset(
 )
 """Fields of GPT image models alone: a request that has one and names no model is for them."""
 
-_UNBOUNDED = {
+UNBOUNDED = {
     "complexity": "its planning is billed, and by how much is not published",
     "frame_count": "each frame is billed, and by how much is not published",
     "svg": "another model writes the picture, and is billed apart",
 }
-_FORMATS = ("png", "jpeg", "webp")
+FORMATS = ("png", "jpeg", "webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,13 @@ def default_model(fields: Mapping[str, Any]) -> str:
 
 def wishes_of(fields: Mapping[str, Any]) -> Wishes:
     """What the fields ask for. Raises BadRequest where they cannot be understood or bounded."""
-    for name, why in _UNBOUNDED.items():
+    for name, why in UNBOUNDED.items():
         if any(key == name or key.startswith(f"{name}[") for key in fields):
             raise BadRequest(f"{name} is not allowed here: {why}.", param=name)
     form = text_of(fields, "output_format")
-    if form is not None and form not in _FORMATS:
+    if form is not None and form not in FORMATS:
         raise BadRequest(
-            f"output_format must be one of {', '.join(_FORMATS)}: what others cost cannot be"
+            f"output_format must be one of {', '.join(FORMATS)}: what others cost cannot be"
             " bounded.",
             param="output_format",
         )

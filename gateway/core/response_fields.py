@@ -55,7 +55,7 @@ KNOWN = frozenset(
 REFUSED = frozenset(("context_management", "conversation", "prompt"))
 """Fields of the same pages that are refused, each with its reason."""
 
-_UNBOUNDED = {
+UNBOUNDED = {
     "n": "it multiplies the output without saying so",
     "context_management": "each compaction is a further answer whose size is not limited",
     "multi_agent": "each agent is a further answer whose size is not limited",
@@ -80,7 +80,7 @@ def check_response_fields(body: Mapping[str, Any]) -> None:
     BadRequest for parameters and tools whose cost has no bound, and for flags of another type;
     NotFound for a stored prompt or a conversation, which no client has.
     """
-    for name, why in _UNBOUNDED.items():
+    for name, why in UNBOUNDED.items():
         if body.get(name) is not None:
             raise BadRequest(
                 f"Faregate cannot bound the cost of {name}: {why}. Leave it out.", param=name

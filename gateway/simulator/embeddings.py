@@ -40,7 +40,7 @@ class Embeddings:
         body = request.json()
         model = _checked_model(body, request.strict)
         inputs = _inputs(body.get("input"))
-        form = body.get("encoding_format") or "float"
+        form = "float" if body.get("encoding_format") is None else body["encoding_format"]
         if form not in ("float", "base64"):
             raise bad_request(
                 f"Invalid value: '{form}'. Supported values are: 'float' and 'base64'.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.web import probes
+from gateway.web import openapi, probes
 from gateway.web.openai import (
     batches,
     chat,
@@ -37,5 +37,6 @@ BLUEPRINTS = (
     stored_responses.blueprint,
     transcriptions.blueprint,
     uploads.blueprint,
+    openapi.blueprint,
     probes.blueprint,
 )

@@ -63,6 +63,7 @@ def test_floats_equal_base64_and_short_vectors_begin_the_long(client: OpenAI) ->
         {"input": "x", "dimensions": 0},
         {"input": "x", "model": "text-embedding-ada-002", "dimensions": 8},
         {"input": "x", "encoding_format": "hex"},
+        {"input": "x", "encoding_format": ""},
     ],
 )
 def test_bad_inputs_are_refused(client: OpenAI, change: dict[str, Any]) -> None:
