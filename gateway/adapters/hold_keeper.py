@@ -18,6 +18,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.spool import Adopted, Spool
@@ -315,6 +316,7 @@ class HoldKeeper:
             gevent.sleep(ADOPT_SECONDS)
 
     def _take_on(self, adopted: Adopted) -> None:
+        failpoints.hit("spool.adopted")
         if not adopted.endings:
             adopted.done()
             return

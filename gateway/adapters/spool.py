@@ -20,6 +20,7 @@ from uuid import uuid4
 import structlog
 from gevent.event import Event
 
+from gateway import failpoints
 from gateway.core.endings import Ending
 
 _SUFFIX = ".spool"
@@ -71,6 +72,7 @@ class Spool:
             self._append(_line(ending))
             self._written += 1
             self._sync(self._written)
+            failpoints.hit("spool.written")
         except OSError as error:
             self.failures += 1
             _log.error("spool.not_written", reason=str(error), request_id=ending.hold.request_id)

@@ -23,6 +23,7 @@ import openai
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from openai.types import Model
 
+from gateway import failpoints
 from gateway.adapters.provider_connections import (
     TRUSTED_CERTIFICATES,
     Connections,
@@ -253,6 +254,7 @@ class Upstream:
         except BaseException:
             self._pool.release_socket(sock)
             raise
+        failpoints.hit("upstream.sent")
         return Answer(self._receive(sock, method))
 
     def _connected(self) -> Any:

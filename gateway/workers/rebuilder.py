@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.directory import Directory
 from gateway.adapters.epochs import Recorded, next_epoch, note_epoch, recorded_state
@@ -171,16 +172,21 @@ class Rebuilder:
         epoch = next_epoch(self._engine, at_least=max(state.epoch + 1, state.now_ms))
         # Most of what waits is recorded before the counters are frozen, to keep that short.
         last, before = self._record_all(attempt, None)
+        failpoints.hit("rebuilder.recorded")
         if not attempt.freeze():
             return None
+        failpoints.hit("rebuilder.frozen")
         _, rest = self._record_all(attempt, last)
         attempt.freeze()
         kept, placed, closed = self._settle_holds(attempt)
+        failpoints.hit("rebuilder.placed")
         windows = self._set_counters(attempt, kept)
+        failpoints.hit("rebuilder.counted")
         sequence = recorded_state(self._engine).sequence
         server = self._budgets.server()
         if not attempt.reopen(epoch, sequence, server, version, state.suspended_at_ms):
             return None
+        failpoints.hit("rebuilder.reopened")
         gone = [
             name
             for name, (signed_at, _) in attempt.workers().items()
