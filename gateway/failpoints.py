@@ -20,15 +20,15 @@ import orjson
 from gateway.settings import SettingsError
 
 POINTS = {
-    "relay.reserved": "a hold is placed, nothing is sent",
-    "relay.intended": "the intent of a hold is in SQL, nothing is sent",
+    "hold.placed": "a hold is placed, nothing is sent",
+    "intent.written": "the intent of a hold is in SQL, nothing is sent",
     "upstream.sent": "the request is sent, nothing came back",
-    "relay.answered": "the headers of the answer came",
+    "upstream.answered": "the headers of the answer came",
     "stream.first_byte": "the first bytes of a stream came",
-    "relay.before_settle": "the cost is known, the hold is open",
-    "relay.settled": "the hold is settled, the client waits for its answer",
-    "relay.before_release": "the provider billed nothing, the hold is open",
-    "relay.released": "the hold is released, the client waits for its answer",
+    "hold.settling": "the cost is known, the hold is open",
+    "hold.settled": "the hold is settled, the client waits for its answer",
+    "hold.releasing": "the provider billed nothing, the hold is open",
+    "hold.released": "the hold is released, the client waits for its answer",
     "hand_over.noted": "long-lived work is noted in Redis, not yet in SQL",
     "hand_over.moved": "long-lived work is in SQL, its hold is still the gateway's",
     "hand_over.done": "the hold belongs to the work, the client does not know of it",
@@ -81,7 +81,7 @@ class Failpoint:
 def parse(text: str) -> tuple[dict[str, Failpoint], str]:
     """The points that ``text`` turns on, and the seed.
 
-    ``relay.reserved=kill:0.01,recorder.read=pause:0.05:3,seed=7``: action, chance of each hit
+    ``hold.placed=kill:0.01,recorder.read=pause:0.05:3,seed=7``: action, chance of each hit
     (1 where it is left out), seconds of a pause. Raises SettingsError.
     """
     found: dict[str, Failpoint] = {}

@@ -14,7 +14,6 @@ from time import perf_counter
 import orjson
 import structlog
 
-from gateway import failpoints
 from gateway.adapters.intents import IntentNotWritten
 from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_budgets import StoreDown
@@ -143,13 +142,11 @@ def _reserve(gate: Gate, exchange: Exchange) -> Hold:
         context=orjson.dumps(context),
     )
     try:
-        hold = gate.keeper.reserve(wish)
+        return gate.keeper.reserve(wish)
     except BudgetRefused as refused:
         raise over_budget(refused, exchange.bound) from None
     except RateRefused as refused:
         raise rate_limited(refused, exchange.client, exchange.bound) from None
-    failpoints.hit("relay.reserved")
-    return hold
 
 
 def _write_intent(gate: Gate, exchange: Exchange, hold: Hold) -> None:
@@ -161,7 +158,6 @@ def _write_intent(gate: Gate, exchange: Exchange, hold: Hold) -> None:
         return
     try:
         gate.intents.write(hold)
-        failpoints.hit("relay.intended")
     except IntentNotWritten as error:
         _log.warning("intent.not_written", request_id=exchange.request_id, reason=str(error))
         release(gate, exchange, hold, 503, "no_intent")
@@ -180,7 +176,7 @@ def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
     payload = _payload(gate, exchange, hold)
     gate.metrics.added_before.observe(perf_counter() - exchange.started)
     try:
-        answer = gate.upstream.send(
+        return gate.upstream.send(
             exchange.path or f"/{exchange.endpoint}",
             payload,
             exchange.request_id,
@@ -188,8 +184,6 @@ def forward(gate: Gate, exchange: Exchange, hold: Hold) -> Answer:
             method=exchange.method,
             accept="text/event-stream" if exchange.streamed else "application/json",
         )
-        failpoints.hit("relay.answered")
-        return answer
     except NotSent as error:
         status = 504 if error.timed_out else 502
         release(gate, exchange, hold, status, "not_sent")
@@ -300,11 +294,9 @@ def unknown(exchange: Exchange, hold: Hold, status: int, reason: str) -> Outcome
 
 def settle(gate: Gate, exchange: Exchange, hold: Hold, outcome: Outcome) -> Resolution | None:
     """Replace the hold by the cost, and count what happened. None where Redis will get it later."""
-    failpoints.hit("relay.before_settle")
     resolution = gate.keeper.settle(
         hold, outcome.cost_nano, outcome.tokens, outcome.output_tokens, outcome.as_json()
     )
-    failpoints.hit("relay.settled")
     if outcome.cost_nano > hold.amount_nano:
         gate.metrics.overruns.inc()
         _log.error(
@@ -322,9 +314,7 @@ def release(gate: Gate, exchange: Exchange, hold: Hold, status: int, reason: str
     """Drop the hold: the provider billed nothing."""
     facts = {"duration_ms": exchange.elapsed_ms, "service_tier": exchange.bound.tier}
     outcome = outcomes.failure(status, reason, facts)
-    failpoints.hit("relay.before_release")
     gate.keeper.release(hold, outcome.as_json())
-    failpoints.hit("relay.released")
     priced_as = exchange.price.model if exchange.price else ""
     gate.metrics.settled(exchange.endpoint, priced_as, outcome)
 

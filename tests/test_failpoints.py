@@ -46,26 +46,27 @@ def test_every_point_is_in_the_code_once_and_the_other_way_round() -> None:
     hits = Counter(
         point
         for path in (ROOT / "gateway").rglob("*.py")
-        for point in re.findall(r'failpoints\.hit\("([^"]+)"\)', path.read_text())
+        for hit in re.findall(r"failpoints\.hit\(([^)]+)\)", path.read_text())
+        for point in re.findall(r'"([^"]+)"', hit)
     )
     assert hits == Counter(failpoints.POINTS.keys())
 
 
 def test_a_process_dies_at_its_point_and_says_so() -> None:
-    ended = run("failpoints.arm('relay.reserved=kill')\nfailpoints.hit('relay.reserved')")
+    ended = run("failpoints.arm('hold.placed=kill')\nfailpoints.hit('hold.placed')")
     assert ended.returncode == -signal.SIGKILL
     on, kill = said(ended)
     assert on["event"] == "failpoints.on"
     assert on["level"] == "critical"
-    assert on["points"] == ["relay.reserved"]
-    assert (kill["event"], kill["point"]) == ("failpoint.kill", "relay.reserved")
+    assert on["points"] == ["hold.placed"]
+    assert (kill["event"], kill["point"]) == ("failpoint.kill", "hold.placed")
 
 
 def test_other_points_stay_off_and_a_chance_is_kept() -> None:
-    code = "failpoints.arm('relay.settled=raise:0.25,recorder.read=pause:0,seed=3')\n"
+    code = "failpoints.arm('hold.settled=raise:0.25,recorder.read=pause:0,seed=3')\n"
     code += "for _ in range(4000):\n"
-    code += " failpoints.hit('relay.reserved'); failpoints.hit('recorder.read')\n"
-    code += " try: failpoints.hit('relay.settled')\n"
+    code += " failpoints.hit('hold.placed'); failpoints.hit('recorder.read')\n"
+    code += " try: failpoints.hit('hold.settled')\n"
     code += " except failpoints.FailpointReached: pass"
     ended = run(code)
     assert ended.returncode == 0
@@ -107,12 +108,12 @@ def test_children_say_that_they_are_armed() -> None:
     "text",
     [
         "nowhere=kill",
-        "relay.reserved",
-        "relay.reserved=die",
-        "relay.reserved=kill:much",
-        "relay.reserved=kill:1.5",
-        "relay.reserved=pause:1:100",
-        "relay.reserved=kill:1:1:1",
+        "hold.placed",
+        "hold.placed=die",
+        "hold.placed=kill:much",
+        "hold.placed=kill:1.5",
+        "hold.placed=pause:1:100",
+        "hold.placed=kill:1:1:1",
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str) -> None:

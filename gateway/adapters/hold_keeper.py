@@ -114,6 +114,7 @@ class HoldKeeper:
             self._release_later(wish)
             raise
         self._owned[wish.request_id] = hold
+        failpoints.hit("hold.placed")
         return hold
 
     def _release_later(self, wish: HoldRequest) -> None:
@@ -154,6 +155,7 @@ class HoldKeeper:
     def _resolve(self, ending: Ending) -> Resolution | None:
         # The answer is already paid for: whatever happens here must not fail the client.
         request_id = ending.hold.request_id
+        failpoints.hit("hold.releasing" if ending.released else "hold.settling")
         try:
             resolution = self._bring(ending, None)
         except StoreDown as error:
@@ -169,6 +171,7 @@ class HoldKeeper:
             return None
         self._ended(ending, resolution)
         self._owned.pop(request_id, None)
+        failpoints.hit("hold.released" if ending.released else "hold.settled")
         return resolution
 
     def _resolve_later(self, ending: Ending) -> None:

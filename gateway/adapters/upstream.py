@@ -255,7 +255,9 @@ class Upstream:
             self._pool.release_socket(sock)
             raise
         failpoints.hit("upstream.sent")
-        return Answer(self._receive(sock, method))
+        answer = Answer(self._receive(sock, method))
+        failpoints.hit("upstream.answered")
+        return answer
 
     def _connected(self) -> Any:
         try:

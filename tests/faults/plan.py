@@ -155,14 +155,15 @@ def _one_at_a_time(steps: Iterable[Step]) -> list[Step]:
 
 
 FAILPOINTS: Mapping[str, float] = {
-    "relay.reserved": 0.0008,
+    "hold.placed": 0.0008,
+    "intent.written": 0.0008,
     "upstream.sent": 0.0008,
-    "relay.answered": 0.0008,
+    "upstream.answered": 0.0008,
     "stream.first_byte": 0.0015,
-    "relay.before_settle": 0.0008,
-    "relay.settled": 0.0008,
-    "relay.before_release": 0.003,
-    "relay.released": 0.003,
+    "hold.settling": 0.0008,
+    "hold.settled": 0.0008,
+    "hold.releasing": 0.003,
+    "hold.released": 0.003,
     "hand_over.noted": 0.02,
     "hand_over.moved": 0.02,
     "hand_over.done": 0.02,
