@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--seed", help="the same seed gives the same schedule")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--power-loss", action="store_true", help="Redis loses data too")
+    parser.add_argument("--intents", choices=("redis", "sql"), help="sql where Redis loses data")
     parser.add_argument("--keep", type=Path, help="a folder for all logs and stores")
     given = parser.parse_args()
     # That Redis has died is no news here.
@@ -26,7 +27,8 @@ def main() -> int:
     seed = given.seed or secrets.token_hex(4)
     sys.stdout.write(f"faults: seed {seed}, {given.minutes:g} minutes, {given.database}\n")
     sys.stdout.flush()
-    options = Options(seed, given.minutes * 60, given.database, given.power_loss)
+    intents = given.intents or ("sql" if given.power_loss else "redis")
+    options = Options(seed, given.minutes * 60, given.database, given.power_loss, intents)
     if given.keep is not None:
         given.keep.mkdir(parents=True)
     result = run(options, given.keep)

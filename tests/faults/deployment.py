@@ -74,9 +74,11 @@ class Deployment(Rig):
         *,
         seed: str,
         failpoints: str = "",
+        intents: str = "redis",
         masters: int = 2,
     ) -> None:
-        """``failpoints`` is the setting of all processes until ``calm`` is called."""
+        """``failpoints`` and ``intents`` are settings of all processes; the former until ``calm``
+        is called."""
         self.server = redis
         self.seed, self._failpoints = seed, failpoints
         self.redis_proxy = FaultProxy(str(redis.socket_path))
@@ -96,8 +98,9 @@ class Deployment(Rig):
         self.masters: dict[int, Master] = {}
         self.says: Counter[str] = Counter()
         """How often processes that have ended did something to themselves, by what and where."""
+        settings = {**SETTINGS, "intents": intents}
         super().__init__(
-            folder, provider, redis.url, database_url=database_url, recorder="none", **SETTINGS
+            folder, provider, redis.url, database_url=database_url, recorder="none", **settings
         )
         self.masters[0] = Master(self.gateway, self.port)
         with ThreadPoolExecutor(masters) as pool:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +26,7 @@ def serve(pid_path: Path) -> None:
     """Fork recorders, one after the other, until SIGTERM; ``pid_path`` names the one that runs."""
     stopping = False
     child = 0
+    points = os.environ.get("FAREGATE_FAILPOINTS")
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         nonlocal stopping
@@ -34,8 +36,13 @@ def serve(pid_path: Path) -> None:
                 os.kill(child, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, stop)
-    while not stopping:
+    for number in count(1):
+        if stopping:
+            return
         begun = time.monotonic()
+        if points:
+            # Each draws its own fate: all of them are armed after the fork, as if newly started.
+            os.environ["FAREGATE_FAILPOINTS"] = f"{points}-{number}"
         child = os.fork()
         if not child:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -55,8 +55,8 @@ class Rate:
 
 
 RATES: Mapping[Action, Rate] = {
-    Action.KILL_WORKER: Rate(70),
-    Action.KILL_RECORDER: Rate(22),
+    Action.KILL_WORKER: Rate(80),
+    Action.KILL_RECORDER: Rate(15),
     Action.KILL_MASTER: Rate(1.5),
     Action.KILL_MASTER_ALONE: Rate(0.5),
     Action.KILL_REDIS: Rate(1.5, 0.0, 1.5),
@@ -179,11 +179,11 @@ FAILPOINTS: Mapping[str, float] = {
     "expirer.expired": 0.003,
     "follower.asked": 0.002,
     "follower.settled": 0.01,
-    "rebuilder.recorded": 0.1,
-    "rebuilder.frozen": 0.1,
-    "rebuilder.placed": 0.1,
-    "rebuilder.counted": 0.1,
-    "rebuilder.reopened": 0.1,
+    "rebuilder.recorded": 0.06,
+    "rebuilder.frozen": 0.06,
+    "rebuilder.placed": 0.06,
+    "rebuilder.counted": 0.06,
+    "rebuilder.reopened": 0.06,
 }
 """How likely a process dies at each point, each time that it comes there."""
 

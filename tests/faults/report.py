@@ -18,6 +18,7 @@ def lines(result: Result) -> Iterator[str]:
     charged = verdict.charged or 1
     yield f"seed                  {options.seed}"
     yield f"database              {options.database}{', power loss' if options.power_loss else ''}"
+    yield f"intents               {options.intents}"
     yield f"minutes               {options.seconds / 60:g}"
     yield f"kills                 {result.killed}"
     for what, times in by_rig.most_common():

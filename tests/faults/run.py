@@ -42,6 +42,7 @@ class Options:
     seconds: float
     database: str = "sqlite"
     power_loss: bool = False
+    intents: str = "redis"
     factor: float = 1.0
     """How much more often than usual everything breaks."""
 
@@ -91,7 +92,13 @@ def running(options: Options, folder: Path, database_url: str) -> Iterator[Deplo
         provider = SimulatedProvider(apart)
         stack.callback(provider.process.kill_group)
         deployment = Deployment(
-            folder, provider, server, database_url, seed=options.seed, failpoints=points
+            folder,
+            provider,
+            server,
+            database_url,
+            seed=options.seed,
+            failpoints=points,
+            intents=options.intents,
         )
         stack.callback(deployment.close)
         yield deployment
@@ -178,6 +185,9 @@ def _come_to_rest(deployment: Deployment, errors: list[str]) -> int:
     def at_rest() -> bool:
         with contextlib.suppress(redis.RedisError, SQLAlchemyError):
             server, keys = deployment.redis(), deployment.keys
+            if server.zcard(keys.holds) == 0:
+                # Events that killed recorders had read are else left to them for a while.
+                deployment.finish_recording()
             return (
                 server.zcard(keys.holds) == 0
                 and server.xlen(keys.events) == 0

@@ -20,7 +20,9 @@ FACTOR = 1.5
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("database", "seed"), [("sqlite", "short"), ("postgresql", "brief")])
+@pytest.mark.parametrize(
+    ("database", "seed"), [("sqlite", "short-5561"), ("postgresql", "short-678")]
+)
 def test_everything_breaks_and_nothing_is_lost(
     database: str,
     seed: str,
@@ -35,7 +37,9 @@ def test_everything_breaks_and_nothing_is_lost(
         report(told)
         assert result.ok, told
         assert result.killed >= 10
-        assert result.verdict.exact > 50
+        # These seeds break a little of everything.
+        assert {"gateway worker", "gateway", "recorder", "Redis"} <= result.kills.keys()
+        assert result.verdict.exact > 20
         assert result.looks > 3
         _the_verdict_can_fail(deployment)
 
