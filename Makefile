@@ -10,6 +10,10 @@ PYTHON ?=
 # make demo SECONDS=30 stops by itself; make demo REAL=1 serves a small real model.
 SECONDS :=
 REAL :=
+# make faults MINUTES=20 SEED=abc DATABASE=postgresql: the same seed breaks the same things.
+MINUTES ?= 3
+SEED ?=
+DATABASE ?= sqlite
 # Test processes; more arguments for pytest: make test ARGS="-k budgets"
 JOBS ?= auto
 ARGS ?=
@@ -22,7 +26,7 @@ STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 py
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help install demo test compatibility model check format bench lock clean
+.PHONY: help install demo test faults compatibility model check format bench lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +43,10 @@ test:  ## Run the tests on all cores (ARGS="..." goes to pytest)
 	$(BOOTSTRAP) dev
 	$(BOOTSTRAP) compat
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+faults:  ## Kill and break everything under load, then judge (MINUTES=n SEED=s DATABASE=sqlite|postgresql)
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --database $(DATABASE) $(ARGS)
 
 compatibility:  ## Run all clients on all endpoints and write docs/compatibility.md
 	$(BOOTSTRAP) dev

@@ -10,6 +10,7 @@ import structlog
 from flask import Flask
 from gevent.event import Event
 
+from gateway import failpoints
 from gateway.adapters.allowances import Allowances
 from gateway.adapters.database import open_engine
 from gateway.adapters.database_probe import DatabaseProbe
@@ -99,6 +100,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application. Call ``start_background`` in each serving process."""
     settings = settings or load_settings()
     set_up_logs(settings)
+    failpoints.arm(settings.failpoints)
     app = Flask("gateway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.body_bytes_max
     keep(app.extensions, build_services(settings))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from gateway import failpoints
 from gateway.adapters.upstream import Answer
 from gateway.core.holds import Hold
 from gateway.core.long_work import LEASE_SECONDS, Work
@@ -46,10 +47,13 @@ def hand_over(gate: Gate, exchange: Exchange, hold: Hold, found: Found, **detail
     work = Work(hold, exchange.price.id if exchange.price else None, exchange.bound.tier, details)
     (owned,) = owned_by(exchange, [found])
     gate.objects.note([replace(owned, work=work.as_fields(), work_state=WorkState.OPEN)])
+    failpoints.hit("hand_over.noted")
     # In SQL too before the client knows of it, where SQL is there: the work then survives the
     # loss of Redis.
     gate.objects.move()
+    failpoints.hit("hand_over.moved")
     gate.keeper.hand_over(hold, LEASE_SECONDS)
+    failpoints.hit("hand_over.done")
 
 
 def _settled(gate: Gate, exchange: Exchange, hold: Hold, answer: Answer, payload: object) -> str:

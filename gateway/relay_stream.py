@@ -13,6 +13,7 @@ from time import monotonic
 
 import structlog
 
+from gateway import failpoints
 from gateway.adapters.threads import on_counting_thread
 from gateway.adapters.upstream import Answer, AnswerLost, AnswerTimeout
 from gateway.core import sse
@@ -78,6 +79,7 @@ class MeteredStream:
         self._splitter = sse.EventSplitter()
         self._settled = False
         self._ended = False
+        self._heard = False
         self._heard_at = monotonic()
         gate.metrics.streams.inc()
 
@@ -124,6 +126,9 @@ class MeteredStream:
                 raise
             return None
         self._heard_at = monotonic()
+        if not self._heard:
+            self._heard = True
+            failpoints.hit("stream.first_byte")
         return chunk
 
     def _pass(self, event: bytes) -> bytes:

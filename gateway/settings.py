@@ -273,6 +273,16 @@ class Settings(BaseSettings):
         default="json", description="json for machines, console for people."
     )
 
+    # Tests
+    failpoints: str = Field(
+        default="",
+        description=(
+            "For tests alone: points of the code where a process kills itself, fails or halts, as"
+            " point=action:chance, comma-separated (gateway/failpoints.py lists them). Leave it"
+            " empty."
+        ),
+    )
+
     @field_validator("forward_header_prefixes", mode="before")
     @classmethod
     def _split_prefixes(cls, value: Any) -> Any:

@@ -16,6 +16,7 @@ import structlog
 from gevent.event import Event
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.spool import Adopted, Spool
@@ -168,6 +169,7 @@ class Backlog:
 
     def take_on(self, adopted: Adopted) -> None:
         """Bring what an adopted file has, then remove it."""
+        failpoints.hit("spool.adopted")
         if not adopted.endings:
             adopted.done()
             return

@@ -14,6 +14,7 @@ from time import monotonic
 import gevent
 import structlog
 
+from gateway import failpoints
 from gateway.adapters.backlog import Ask, Backlog, bring
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.spool import Spool
@@ -117,6 +118,7 @@ class HoldKeeper:
             self._release_later(wish)
             raise
         self._owned[wish.request_id] = hold
+        failpoints.hit("hold.placed")
         return hold
 
     def _release_later(self, wish: HoldRequest) -> None:
@@ -157,6 +159,7 @@ class HoldKeeper:
     def _resolve(self, ending: Ending) -> Resolution | None:
         # The answer is already paid for: whatever happens here must not fail the client.
         request_id = ending.hold.request_id
+        failpoints.hit("hold.releasing" if ending.released else "hold.settling")
         try:
             resolution = bring(self._budgets, ending)
         except StoreDown as error:
@@ -178,6 +181,7 @@ class HoldKeeper:
         if resolution.outcome == "unheld":
             _log.error("hold.lost_by_redis", request_id=request_id)
         self._no_longer_waits(request_id, ending)
+        failpoints.hit("hold.released" if ending.released else "hold.settled")
         return resolution
 
     def _no_longer_waits(self, request_id: str, ending: Ending | None) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.tables import intents, usage_records
 from gateway.adapters.threads import on_intent_thread
@@ -65,6 +66,7 @@ class Intents:
             written.get(timeout=WAIT_SECONDS)
         except gevent.Timeout:
             raise IntentNotWritten(f"the database took more than {WAIT_SECONDS:g} s") from None
+        failpoints.hit("intent.written")
 
     def _write_queue(self) -> None:
         """Write what waits, and what comes to wait meanwhile."""

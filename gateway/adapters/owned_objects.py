@@ -14,6 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
+from gateway import failpoints
 from gateway.adapters import object_rows
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.redis_script import Script
@@ -60,6 +61,7 @@ class OwnedObjects:
             self._note(self._redis, [self._waiting], pairs)
         except RedisError as error:
             raise StoreDown(str(error)) from error
+        failpoints.hit("objects.noted")
 
     def noted(self, kind: Kind, object_id: str) -> OwnedObject | None:
         """The object where Redis still has it. Raises StoreDown."""
@@ -110,4 +112,5 @@ class OwnedObjects:
         if not objects:
             return 0
         self._off_loop(lambda: object_rows.write_objects(self.engine, objects))
+        failpoints.hit("objects.written")
         return int(self._take(self._redis, [self._waiting], pairs))

@@ -21,6 +21,7 @@ import gevent
 import structlog
 from gevent.event import AsyncResult
 
+from gateway import failpoints
 from gateway.core.endings import Ending
 
 WAIT_SECONDS = 5.0
@@ -79,6 +80,7 @@ class Spool:
             if not written.ready():
                 raise TimeoutError(f"the disk took more than {WAIT_SECONDS:g} s")
             written.get()
+            failpoints.hit("spool.written")
         except Exception as error:
             # Whatever it is: the client gets its answer, and memory has the ending.
             reason = f"{type(error).__name__}: {error}"

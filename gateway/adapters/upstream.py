@@ -23,6 +23,7 @@ import openai
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from openai.types import Model
 
+from gateway import failpoints
 from gateway.adapters.provider_connections import (
     TRUSTED_CERTIFICATES,
     Connections,
@@ -253,7 +254,10 @@ class Upstream:
         except BaseException:
             self._pool.release_socket(sock)
             raise
-        return Answer(self._receive(sock, method))
+        failpoints.hit("upstream.sent")
+        answer = Answer(self._receive(sock, method))
+        failpoints.hit("upstream.answered")
+        return answer
 
     def _connected(self) -> Any:
         try:

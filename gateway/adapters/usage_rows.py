@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, Engine, Row, Select, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway import failpoints
 from gateway.adapters.epochs import move_sequence
 from gateway.adapters.intents import forget_intents
 from gateway.adapters.tables import (
@@ -85,6 +86,7 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
         _add_windows(connection, fresh)
         forget_intents(connection, [event.row["request_id"] for event in events])
         move_sequence(connection, max(event.sequence for event in events))
+        failpoints.hit("recorder.inserted")
     return len(inserted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gateway import failpoints
 from gateway.adapters.migrations import check_schema
 from gateway.adapters.redis_budgets import connect
 from gateway.adapters.stores import redis_url_of
@@ -22,6 +23,7 @@ def command() -> None:
     settings = load_settings()
     set_up_logs(settings)
     log_what_nobody_logs()
+    failpoints.arm(settings.failpoints)
     engine = open_database(settings, pooled=True)
     with naming_database(settings):
         check_schema(engine)

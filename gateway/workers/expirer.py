@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway import failpoints
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.core.usage import Certainty
 
@@ -55,7 +56,9 @@ class Expirer:
                 # Its hash is gone though its lease is listed: nothing is left to charge.
                 self._budgets.forget(request_id)
                 continue
+            failpoints.hit("expirer.found")
             if self._budgets.expire(hold, _RESULT):
+                failpoints.hit("expirer.expired")
                 expired += 1
                 _log.warning("hold.expired", request_id=request_id, cost_nano=hold.amount_nano)
         return expired

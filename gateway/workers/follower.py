@@ -19,6 +19,7 @@ from openai import OpenAI
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.object_rows import open_work, settle_work
 from gateway.adapters.owned_objects import OwnedObjects
@@ -152,6 +153,7 @@ class Follower:
         except Gone:
             # The provider does not know it any more, so nobody will say what it cost.
             progress = Progress(outcome=_nobody_knows(work))
+        failpoints.hit("follower.asked")
         self._keep(one, progress)
         if progress.outcome is None:
             return False
@@ -194,6 +196,7 @@ class Follower:
             _log.info("work.settled", object=one.name, outcome=resolution.outcome)
             if outcome.cost_nano > hold.amount_nano:
                 _log.error("hold.overrun", request_id=hold.request_id, object=one.name)
+        failpoints.hit("follower.settled")
         settle_work(self._engine, one.kind, one.id)
 
     def _charged(self, hold: Hold) -> int | None:

@@ -13,7 +13,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
 import orjson
 import structlog
@@ -21,6 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.directory import Directory
 from gateway.adapters.epochs import Recorded, next_epoch, note_epoch, recorded_state
@@ -83,8 +83,6 @@ class Rebuilder:
         self._engine = engine
         self._lease_seconds = lease_seconds
         self._roll_call = ROLL_CALL_SECONDS if roll_call_seconds is None else roll_call_seconds
-        self._called: tuple[int, float] = (-1, 0.0)
-        """The suspension that the roll is being called for, and since when."""
 
     def run(self, stop: threading.Event) -> None:
         """Watch over the counters until ``stop`` is set, and rebuild them where there is need."""
@@ -150,9 +148,8 @@ class Rebuilder:
 
     def _all_presented(self, state: CounterState) -> bool:
         """Whether the roll call for a suspension is over."""
-        if self._called[0] != state.suspended_at_ms:
-            self._called = (state.suspended_at_ms, monotonic())
-        waited = monotonic() - self._called[1]
+        # By the clock of Redis: a rebuilder that takes over from one that died waits for the rest.
+        waited = (state.now_ms - state.suspended_at_ms) / 1000
         if waited < self._roll_call:
             return False
         missing = [
@@ -171,16 +168,21 @@ class Rebuilder:
         epoch = next_epoch(self._engine, at_least=max(state.epoch + 1, state.now_ms))
         # Most of what waits is recorded before the counters are frozen, to keep that short.
         last, before = self._record_all(attempt, None)
+        failpoints.hit("rebuilder.recorded")
         if not attempt.freeze():
             return None
+        failpoints.hit("rebuilder.frozen")
         _, rest = self._record_all(attempt, last)
         attempt.freeze()
         kept, placed, closed = self._settle_holds(attempt)
+        failpoints.hit("rebuilder.placed")
         windows = self._set_counters(attempt, kept)
+        failpoints.hit("rebuilder.counted")
         sequence = recorded_state(self._engine).sequence
         server = self._budgets.server()
         if not attempt.reopen(epoch, sequence, server, version, state.suspended_at_ms):
             return None
+        failpoints.hit("rebuilder.reopened")
         gone = [
             name
             for name, (signed_at, _) in attempt.workers().items()

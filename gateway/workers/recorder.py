@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from gateway import failpoints
 from gateway.adapters.database import first_line
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_script import Script
@@ -80,8 +81,10 @@ class Recorder:
         entries = self._unfinished() or self._new(block_ms)
         if not entries:
             return 0
+        failpoints.hit("recorder.read")
         events, rejected = _parsed(entries)
         written = self._record(events, rejected)
+        failpoints.hit("recorder.committed")
         ids = [entry_id for entry_id, _ in entries]
         with self._redis.pipeline(transaction=True) as pipe:
             for fields, reason in rejected:
@@ -90,6 +93,7 @@ class Recorder:
             pipe.xack(self._keys.events, GROUP, *ids)
             pipe.xdel(self._keys.events, *ids)
             pipe.execute()
+        failpoints.hit("recorder.acknowledged")
         known = len(entries) - len(rejected) - written
         if known:
             _log.info("recorder.known_already", events=known)

@@ -17,6 +17,7 @@ from gateway.core.holds import Hold
 from gateway.core.long_work import LEASE_SECONDS, Work, work_from
 from gateway.core.objects import Kind, OwnedObject, WorkState
 from gateway.workers import rebuilder as rebuilder_module
+from gateway.workers.rebuilder import ROLL_CALL_SECONDS_MAX, Rebuilder
 from tests.adapters.redis_world import RESULT, World
 from tests.workers.rebuilding import (
     LEASE,
@@ -246,3 +247,15 @@ def test_gateways_that_live_are_waited_for(
     monkeypatch.setattr(rebuilder_module, "ROLL_CALL_SECONDS_MAX", 0.0)
     world.budgets.suspend("a test")
     assert one.step() is not None
+
+
+def test_a_rebuilder_that_takes_over_waits_for_the_rest(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    world.budgets.state(worker="alive")
+    world.budgets.suspend("a test")
+    one = Rebuilder(world.budgets, engine, LEASE)
+    assert one.step() is None
+    begun_ms = world.budgets.state().suspended_at_ms - int(ROLL_CALL_SECONDS_MAX * 1000)
+    world.budgets.redis.hset(world.budgets.keys.state, "suspended_at", begun_ms)
+    assert Rebuilder(world.budgets, engine, LEASE).step() is not None
