@@ -179,11 +179,11 @@ FAILPOINTS: Mapping[str, float] = {
     "expirer.expired": 0.003,
     "follower.asked": 0.002,
     "follower.settled": 0.01,
-    "rebuilder.recorded": 0.06,
-    "rebuilder.frozen": 0.06,
-    "rebuilder.placed": 0.06,
-    "rebuilder.counted": 0.06,
-    "rebuilder.reopened": 0.06,
+    "rebuilder.recorded": 0.03,
+    "rebuilder.frozen": 0.03,
+    "rebuilder.placed": 0.03,
+    "rebuilder.counted": 0.03,
+    "rebuilder.reopened": 0.03,
 }
 """How likely a process dies at each point, each time that it comes there."""
 
