@@ -257,10 +257,19 @@ def test_every_error_is_documented() -> None:
 
 def test_every_route_of_the_api_asks_who_calls(redis_url: str, sqlite_url: str) -> None:
     from gateway.adapters.database import open_engine
+    from gateway.adapters.directory import Directory
     from gateway.adapters.migrations import upgrade
+    from gateway.adapters.redis_budgets import RedisBudgets, connect
+    from gateway.adapters.redis_keys import RedisKeys
     from gateway.app import create_app
 
-    upgrade(open_engine(sqlite_url))
+    engine = open_engine(sqlite_url)
+    upgrade(engine)
+    directory = Directory(engine)
+    directory.initialise("acme")
+    # Without a policy in Redis nobody could say that a key is wrong.
+    budgets = RedisBudgets(connect(redis_url, 3.0), RedisKeys("faregate"), 60)
+    budgets.publish(directory.version())
     app = create_app(Settings(redis_url=redis_url, database_url=sqlite_url))
     caller = app.test_client()
     asked = []

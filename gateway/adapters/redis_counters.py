@@ -80,6 +80,13 @@ class RedisCounters:
             raise StoreDown(str(error)) from error
         return None if value is None else int(value)
 
+    def admits(self) -> bool:
+        """Whether requests are admitted, as far as one read of Redis tells. Raises StoreDown."""
+        try:
+            return bool(self.redis.hexists(self.keys.state, "admits"))
+        except RedisError as error:
+            raise StoreDown(str(error)) from error
+
     def events_waiting(self) -> int:
         """Usage events that SQL does not have yet. Raises StoreDown."""
         try:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from flask import request
 
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.adapters.redis_replies import CountersLost
 from gateway.core.bounds import FREE
 from gateway.core.errors import Unauthorized
 from gateway.core.holds import PolicyStale
@@ -19,8 +20,9 @@ _NEW_KEY = "A platform engineer makes another with `faregate key create CLIENT`.
 def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
     """The client and key of the current request.
 
-    Raises Unauthorized; PolicyStale where a newer policy may know the key; StoreDown; and
-    RateLimited where the client was told to wait and did not, before its body is looked at.
+    Raises Unauthorized; PolicyStale where a newer policy may know the key; StoreDown and
+    CountersLost where that cannot be told; and RateLimited where the client was told to wait and
+    did not, before its body is looked at.
     """
     secret = _bearer()
     key = policy.keys.get(hash_key(secret))
@@ -28,6 +30,9 @@ def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
         version = budgets.policy_version()
         if version is not None and version != policy.version:
             raise PolicyStale(version)
+        if version is None or not budgets.admits():
+            # Whether there is a newer policy, which knows the key, nobody can say at the moment.
+            raise CountersLost
         raise Unauthorized(
             "Incorrect API key provided. Use a Faregate key; a platform engineer makes one with"
             " `faregate key create CLIENT`."

@@ -38,6 +38,8 @@ def lines(result: Result) -> Iterator[str]:
     yield f"lost                  {len(verdict.lost)}"
     yield f"doubled               {len(verdict.doubled)}"
     yield f"over budget           {len(verdict.over_budget)} (looked {result.looks} times)"
+    if options.power_loss:
+        yield f"  by labels alone     {len(verdict.above_by_labels)}"
     yield f"exact                 {100 * verdict.exact / charged:.2f} %"
     yield f"labelled upper bound  {100 * verdict.labelled / charged:.2f} %"
     yield f"neither               {len(verdict.unlabelled)}"

@@ -137,7 +137,7 @@ def break_it(deployment: Deployment, options: Options) -> Result:
     errors = list(breaking.errors)
     waiting = _come_to_rest(deployment, errors)
     over = watch.end()
-    verdict = judge(found(deployment, over, waiting))
+    verdict = judge(found(deployment, over, waiting, options.power_loss))
     kills = breaking.kills.copy()
     for what, times in deployment.says.items():
         if what.startswith("kill "):
@@ -203,7 +203,7 @@ def _come_to_rest(deployment: Deployment, errors: list[str]) -> int:
     return int(deployment.redis().xlen(deployment.keys.events)) + deployment.spooled()
 
 
-def found(deployment: Deployment, over: list[str], waiting: int) -> Found:
+def found(deployment: Deployment, over: list[str], waiting: int, power_lost: bool = False) -> Found:
     """Everything that a verdict is about, read past the proxies."""
     server, keys = deployment.redis(), deployment.keys
     spent, held = {}, {}
@@ -218,6 +218,11 @@ def found(deployment: Deployment, over: list[str], waiting: int) -> Found:
         if row.enforcement == "strict"
     }
     report = run_audit(deployment.budgets, deployment.engine)
+    differ = [
+        (check.id, f"{check.name}: {d}") for check in report.checks for d in check.differences
+    ]
+    # I1 counts labelled upper bounds too: after a power loss the provider's charges decide.
+    over += [said for number, said in differ if number == "I1"]
     return Found(
         charges=deployment.provider.charges(),
         rows=_rows(deployment),
@@ -227,11 +232,8 @@ def found(deployment: Deployment, over: list[str], waiting: int) -> Found:
         open_holds=int(server.zcard(keys.holds)),
         waiting=waiting,
         over_seen=over,
-        audit=[
-            f"{check.name}: {difference}"
-            for check in report.checks
-            for difference in check.differences
-        ],
+        audit=[said for number, said in differ if number != "I1"],
+        power_lost=power_lost,
     )
 
 

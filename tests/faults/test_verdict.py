@@ -100,5 +100,17 @@ def test_what_the_provider_charged_alone_can_be_over_budget() -> None:
     assert "over budget" in judge(given).wrong
 
 
+def test_after_a_power_loss_the_provider_s_charges_decide_whether_a_budget_is_over() -> None:
+    """A settled cost was lost with all who knew it: its hold is charged, and says so."""
+    row = replace(ROW, cost_nano=2 * COST, certainty="unknown")
+    lost = replace(rows(row), limits={1: Limit("tiny", COST)}, over_seen=["budget 1"])
+    assert "over budget" in judge(lost).wrong
+    verdict = judge(replace(lost, power_lost=True))
+    assert verdict.ok
+    assert len(verdict.above_by_labels) == 2
+    truly = replace(lost, power_lost=True, limits={1: Limit("tiny", COST - 1)})
+    assert "over budget" in judge(truly).wrong
+
+
 def test_what_is_right_is_not_called_wrong() -> None:
     assert Verdict().ok

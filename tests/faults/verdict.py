@@ -60,6 +60,8 @@ class Found:
     """Budgets that were seen to be over their limit while requests were admitted."""
     audit: Sequence[str] = ()
     """What the gateway's own audit found to differ."""
+    power_lost: bool = False
+    """Whether Redis lost what it had answered for, while those that knew it died too."""
 
 
 @dataclass
@@ -77,6 +79,9 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     over_budget: list[str] = field(default_factory=list)
+    above_by_labels: list[str] = field(default_factory=list)
+    """Budgets that the provider's charges keep, and labelled upper bounds do not: no promise is
+    broken, where a settled cost was lost with all who knew it and its hold is charged instead."""
     unlabelled: list[str] = field(default_factory=list)
     """Records that are neither exact nor a labelled upper bound."""
     overruns: list[str] = field(default_factory=list)
@@ -147,6 +152,7 @@ def _judge_request(verdict: Verdict, name: str, rows: Sequence[Row], truth: int 
 
 def _judge_budgets(verdict: Verdict, found: Found, truth: Mapping[str, int]) -> None:
     recorded, charged = _by_window(found.rows, truth)
+    above = verdict.above_by_labels if found.power_lost else verdict.over_budget
     for window, spent in sorted(found.spent.items()):
         if spent > recorded[window]:
             verdict.doubled.append(
@@ -161,13 +167,15 @@ def _judge_budgets(verdict: Verdict, found: Found, truth: Mapping[str, int]) -> 
         if limit is None:
             continue
         counted = found.spent.get(window, 0) + found.held.get(window, 0)
-        highest = max(counted, recorded[window], charged[window])
-        if highest > limit.limit_nano:
-            verdict.over_budget.append(
-                f"budget {limit.name}: limit ${usd(limit.limit_nano)}, counted ${usd(counted)},"
-                f" recorded ${usd(recorded[window])}, charged ${usd(charged[window])}"
-            )
-    verdict.over_budget += found.over_seen
+        said = (
+            f"budget {limit.name}: limit ${usd(limit.limit_nano)}, counted ${usd(counted)},"
+            f" recorded ${usd(recorded[window])}, charged ${usd(charged[window])}"
+        )
+        if charged[window] > limit.limit_nano:
+            verdict.over_budget.append(said)
+        elif max(counted, recorded[window]) > limit.limit_nano:
+            above.append(said)
+    above += found.over_seen
     verdict.unsettled += [
         f"budget {window[0]}: ${usd(held)} is still held"
         for window, held in sorted(found.held.items())
