@@ -13,10 +13,12 @@ if __name__ == "__main__":
 
 import logging
 import os
+import resource
 import sys
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from prometheus_client import multiprocess
@@ -25,6 +27,11 @@ from gateway.adapters.redis_budgets import StoreDown
 from gateway.app import create_app, services_of, start_background
 from gateway.logs import RedactedFormatter, log_what_nobody_logs, set_up_logs
 from gateway.settings import Settings, load_settings
+
+_OTHER_DESCRIPTORS = 1024
+"""For files, stores and what is not a client or its connection to the provider."""
+
+_log = structlog.get_logger(__name__)
 
 
 class RedactedLog(Logger):  # type: ignore[misc]
@@ -76,11 +83,28 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "proc_name": "faregate",
         "loglevel": "warning",
         "logger_class": RedactedLog,
+        "on_starting": _raise_descriptor_limit,
         "post_worker_init": _start_worker,
         "worker_exit": _stop_worker,
         "child_exit": _forget_worker,
         "when_ready": _announce,
     }
+
+
+def _raise_descriptor_limit(server: Any) -> None:
+    """Let a worker have all the connections that its settings promise.
+
+    Many systems allow 1,024 descriptors by default and more to who asks. Without them some
+    hundred slow clients would keep everybody else out.
+    """
+    wanted = 2 * server.cfg.worker_connections + _OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        _log.warning("server.few_descriptors", allowed=most, wanted=wanted)
 
 
 def _start_worker(worker: Any) -> None:

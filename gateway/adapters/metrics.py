@@ -89,6 +89,16 @@ class Metrics:
             "Usage events in Redis that SQL does not have yet.",
             "mostrecent",
         )
+        self.redis_memory = self._gauge(
+            "faregate_redis_memory_percent",
+            "Share of Redis' maxmemory in use; 0 where it has none.",
+            "mostrecent",
+        )
+        self.stopped = self._gauge(
+            "faregate_admission_stopped",
+            "1 while a watermark keeps new requests out.",
+            "mostrecent",
+        )
         self._draining = 0
         self._known: dict[tuple[str, str, int, str], _Counters] = {}
 

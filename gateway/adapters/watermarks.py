@@ -33,6 +33,9 @@ class Watermarks:
             ),
         )
         self._reached: Level | None = None
+        self._keeping_out: set[Mark] = set()
+        self.levels = (0, 0)
+        """As last seen: events that wait, and the percentage of Redis' memory in use."""
 
     @property
     def reached(self) -> Level | None:
@@ -50,13 +53,15 @@ class Watermarks:
 
     def look(self) -> None:
         """Read the levels, and decide. Raises StoreDown."""
-        levels = (self._budgets.events_waiting(), self._memory_percent())
+        levels = self.levels = (self._budgets.events_waiting(), self._memory_percent())
         before, reached = self._reached, None
         for mark, level in zip(self._marks, levels, strict=True):
-            was_reached = before is not None and before.mark == mark
-            if mark.keeps_out(level, was_reached):
-                reached = Level(mark, level)
-                break
+            # Each has its own way down: the one that is named is not always the only one.
+            if not mark.keeps_out(level, mark in self._keeping_out):
+                self._keeping_out.discard(mark)
+                continue
+            self._keeping_out.add(mark)
+            reached = reached or Level(mark, level)
         self._reached = reached
         if (before is None) != (reached is None):
             name = "watermark.reached" if reached else "watermark.left"

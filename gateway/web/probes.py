@@ -55,4 +55,7 @@ def metrics() -> Response:
         found.backlog.set(at.budgets.events_waiting())
     except (StoreDown, RedisError):
         _log.warning("metrics.redis_unreachable")
+    watermarks = at.gate.watermarks
+    found.redis_memory.set(watermarks.levels[1])
+    found.stopped.set(watermarks.reached is not None)
     return Response(found.expose(), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -48,6 +48,26 @@ def test_a_redis_without_a_limit_is_never_full(world: World) -> None:
     assert marks.reached is None
 
 
+def test_each_mark_has_its_own_way_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = Watermarks(world.budgets, 100, 50)
+    levels = {"events": 0, "memory": 0}
+    monkeypatch.setattr(world.budgets, "events_waiting", lambda: levels["events"])
+    monkeypatch.setattr(marks, "_memory_percent", lambda: levels["memory"])
+
+    def named(events: int, memory: int) -> str | None:
+        levels.update(events=events, memory=memory)
+        marks.look()
+        assert marks.levels == (events, memory)
+        return marks.reached.mark.setting if marks.reached else None
+
+    assert named(99, 49) is None
+    assert named(100, 50) == "FAREGATE_EVENTS_MAX"
+    # The events are gone; the memory is below its mark, and not yet by a fifth.
+    assert named(0, 45) == "FAREGATE_REDIS_MEMORY_PERCENT"
+    assert named(0, 39) is None
+    assert named(0, 45) is None
+
+
 def test_what_has_begun_ends_in_a_redis_without_memory(engine: Engine) -> None:
     with temporary_redis() as url:
         world = open_world(url)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
+from gateway.adapters.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import MakeRig
+from tests.e2e.provider import until
 from tests.e2e.rig import PROVIDER_KEY, Rig
-from tests.e2e.traffic import CHAT, Caller, Reply
+from tests.e2e.traffic import CHAT, Caller, Reply, question
 
 
 def _redis_dump(rig: Rig) -> bytes:
@@ -95,3 +101,53 @@ def test_a_key_can_not_be_had_back_from_sql(rig: Rig) -> None:
     dump = _sql_dump(rig)
     assert tenant.key.secret.encode() not in dump
     assert tenant.key.secret[7:-4].encode() not in dump
+
+
+@pytest.mark.timeout(120)
+def test_no_file_of_a_gateway_has_a_secret(make_own_rig: MakeRig, tmp_path: Path) -> None:
+    """Not even while Redis is away, when what ends is written to a file."""
+    with EmbeddedRedis(tmp_path / "redis") as server:
+        rig = make_own_rig(
+            server.url,
+            workers=1,
+            log_level="debug",
+            redis_timeout_seconds=0.5,
+            body_bytes_max=2_000_000,
+        )
+        tenant = rig.tenant(10**9)
+        canary = f"canary-prompt-{uuid4().hex}"
+        slow = tenant.caller.stream(
+            canary, max_completion_tokens=20, directed={"token_interval_ms": 100}
+        )
+        assert slow.status == 200
+        pid = server.pid  # it asks Redis
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            answer = slow.all()
+            spooled = until(
+                lambda: [
+                    path
+                    for path in (rig.folder / "spool").glob("*.spool")
+                    if slow.request_id.encode() in path.read_bytes()
+                ],
+                30,
+                "the ending to be spooled",
+            )
+            assert spooled
+            # A large body and a file are on their way through the gateway's folders as well.
+            tenant.caller.post(question(canary + "x" * 1_000_000))
+            files = _files_of(rig.folder)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        said = answer[answer.index(b'"content":"') :][:60]
+        for secret in (canary.encode(), tenant.key.secret.encode(), PROVIDER_KEY.encode(), said):
+            assert secret not in files
+            assert secret not in rig.output().encode()
+        rig.drain()
+
+
+def _files_of(folder: Path) -> bytes:
+    """Every byte of every file below ``folder``."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(found) > 3
+    return b"\n".join(path.read_bytes() for path in found)

@@ -22,10 +22,16 @@ def test_a_backlog_refuses_what_is_new_and_goes_on_when_it_is_recorded(
         "the watermark to be noticed",
     )
     assert refused.error["code"] == "store_full"
-    assert "100 usage events wait" in refused.error["message"].replace("101", "100")
+    assert "usage events wait" in refused.error["message"]
     assert "FAREGATE_EVENTS_MAX" in refused.error["message"]
     assert refused.headers["retry-after"] == "5"
+    unready = caller.get("/readyz")
+    assert (unready.status, unready.json["status"]) == (503, "not ready")
+    assert "usage events wait" in unready.json["checks"]["redis"]
+    assert b"faregate_admission_stopped 1.0" in caller.get("/metrics").body
     rig.start_recorder()
     until(lambda: caller.chat(max_completion_tokens=5).status == 200, 40, "requests to be admitted")
     rig.drain()
     assert rig.audit()["records"] >= 101
+    assert b"faregate_admission_stopped 0.0" in caller.get("/metrics").body
+    assert caller.get("/readyz").status == 200
