@@ -83,7 +83,12 @@ class Metrics:
         self.streams = self._gauge(
             "faregate_streams_open", "Streams being passed on or read on.", "livesum"
         )
-        # One number for all processes, set by whichever serves the scrape.
+        self._add_gauges_of_stores()
+        self._draining = 0
+        self._known: dict[tuple[str, str, int, str], _Counters] = {}
+
+    def _add_gauges_of_stores(self) -> None:
+        """One number for all processes each, set by whichever serves the scrape."""
         self.backlog = self._gauge(
             "faregate_events_waiting",
             "Usage events in Redis that SQL does not have yet.",
@@ -99,8 +104,6 @@ class Metrics:
             "1 while a watermark keeps new requests out.",
             "mostrecent",
         )
-        self._draining = 0
-        self._known: dict[tuple[str, str, int, str], _Counters] = {}
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(name, meaning, registry=self._registry)

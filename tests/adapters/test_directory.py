@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -125,6 +126,17 @@ def test_a_secret_is_stored_as_its_hash_alone(directory: Directory, engine: Engi
     assert made.secret not in map(str, row)
     assert len(made.secret) >= 46, "256 random bits"
     assert (made.secret.startswith("fg-"), made.secret[-4:]) == (True, row.last_four)
+
+
+def test_a_key_has_256_random_bits(directory: Directory) -> None:
+    directory.create_team("t")
+    directory.create_client("t", "c")
+    secrets = [directory.create_key("c").secret for _ in range(20)]
+    for secret in secrets:
+        assert secret.startswith("fg-")
+        assert len(base64.urlsafe_b64decode(secret[3:] + "=")) * 8 == 256
+    # Every place of them is random: none has the same letter in all.
+    assert all(len(set(column)) > 1 for column in zip(*(s[3:-1] for s in secrets), strict=True))
 
 
 def test_the_name_of_a_removed_budget_can_be_used_again(
