@@ -30,7 +30,6 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from gateway.app import services_of
 from gateway.core.errors import BadRequest
-from gateway.logs import redact
 from gateway.web.json_body import CLIENT_BYTES_PER_SECOND
 
 _CUT_SECONDS = 0.2
@@ -187,9 +186,10 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         if not isinstance(exc, ParseException) or isinstance(exc, _OUR_FAULT):
             super().handle_error(req, client, addr, exc)
             return
-        # It quotes what came, and that can be a key, or a part of a body that is longer than its
-        # announced length: for the client, not for the log.
-        reason = redact(str(exc))[:300]
+        # Behind a colon it quotes what came, and that can be a part of a key, or of a body that is
+        # longer than its announced length: neither for the log nor for an answer, which clients
+        # log themselves.
+        reason = str(exc).partition(":")[0][:300]
         _log.warning(
             "client.sends_no_http", ip=addr[0] if addr else None, reason=type(exc).__name__
         )

@@ -9,10 +9,10 @@ import gevent
 import pytest
 from gevent import socket
 from gevent.event import Event
-from gunicorn.http.errors import InvalidChunkSize
+from gunicorn.http.errors import InvalidChunkSize, InvalidHeader, InvalidRequestLine
 
 from gateway import green_worker
-from gateway.green_worker import _discard, _Idle, _Patient
+from gateway.green_worker import GreenWorker, _discard, _Idle, _Patient
 
 Pair = tuple[Any, Any]
 
@@ -235,3 +235,14 @@ def test_everything_else_is_the_sockets_own(pair: Pair) -> None:
         assert patient.fileno() == ours.fileno()
         assert patient.send(b"100") == 3
     assert theirs.recv(10) == b"100"
+
+
+@pytest.mark.parametrize("error", [InvalidHeader("fg-a-key"), InvalidRequestLine("a prompt")])
+def test_what_cannot_be_parsed_is_not_quoted(pair: Pair, error: Exception) -> None:
+    ours, theirs = pair
+    GreenWorker.handle_error(GreenWorker.__new__(GreenWorker), None, ours, None, error)
+    answer = theirs.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Invalid HTTP" in answer
+    assert b"fg-a-key" not in answer
+    assert b"a prompt" not in answer

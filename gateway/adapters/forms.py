@@ -16,16 +16,22 @@ from dataclasses import dataclass
 from typing import IO
 
 import gevent
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from werkzeug.http import parse_options_header
 
 from gateway.adapters.upstream import Payload
 from gateway.core.errors import BadRequest
+from gateway.core.form_parts import (
+    HEAD_BYTES_MAX,
+    Content,
+    Head,
+    HeadTooLarge,
+    PartSplitter,
+    UnreadableForm,
+)
 
 PARTS_MAX = 64
 FIELDS_BYTES_MAX = 1024 * 1024
 """All fields that are not files together: they are kept in memory."""
-PART_HEAD_BYTES_MAX = 16 * 1024
 BOUNDARY_BYTES_MAX = 70
 """RFC 2046, section 5.1.1."""
 NAME_CHARACTERS_MAX = 256
@@ -145,8 +151,17 @@ def read_form(stream: IO[bytes], boundary: str) -> Form:
         reader.take(data)
         # A quick client never makes this greenlet wait, and others want to be served too.
         gevent.sleep(0)
-    reader.take(None)
+    reader.end()
     return Form(tuple(reader.fields), tuple(reader.files))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The part that is being read; ``filename`` is None where it is a field."""
+
+    name: str
+    filename: str | None
+    content_type: str
 
 
 class _Reader:
@@ -155,69 +170,93 @@ class _Reader:
     def __init__(self, boundary: str) -> None:
         self.fields: list[tuple[str, str]] = []
         self.files: list[FormFile] = []
-        self._decoder = MultipartDecoder(
-            boundary.encode("ascii"),
-            max_form_memory_size=_READ_BYTES + PART_HEAD_BYTES_MAX,
-            max_parts=PARTS_MAX,
-        )
-        self._part: Field | File | None = None
+        self._splitter = PartSplitter(boundary.encode("ascii"))
+        self._part: _Part | None = None
+        self._parts = 0
         self._value: list[bytes] = []
         self._content: IO[bytes] | None = None
         self._fields_bytes = 0
 
-    def take(self, data: bytes | None) -> None:
-        """Read on by ``data``; None is the end. Raises BadRequest."""
+    def take(self, data: bytes) -> None:
+        """Read on by ``data``. Raises BadRequest."""
         try:
-            self._decoder.receive_data(data)
-            while not isinstance(event := self._decoder.next_event(), NeedData | Epilogue):
-                if isinstance(event, Field | File):
-                    self._begin(event)
-                elif isinstance(event, Data):
-                    self._go_on(event)
-        except RequestEntityTooLarge:
-            raise BadRequest(
-                f"The form is too large: at most {PARTS_MAX} parts, and"
-                f" {PART_HEAD_BYTES_MAX:,} bytes of headers in each."
-            ) from None
-        except ValueError as error:
-            raise BadRequest(f"The form cannot be read: {error}"[:300]) from None
+            for found in self._splitter.feed(data):
+                if isinstance(found, Head):
+                    self._begin(found.headers)
+                else:
+                    self._go_on(found)
+        except HeadTooLarge:
+            raise _too_large() from None
+        except UnreadableForm as error:
+            raise BadRequest(f"The form cannot be read: {error}.") from None
 
-    def _begin(self, part: Field | File) -> None:
-        name: str | None = part.name  # None where the part has none, whatever the type says
-        if not name or len(name) > NAME_CHARACTERS_MAX or not _is_plain(name):
+    def end(self) -> None:
+        """Nothing follows. Raises BadRequest where something must."""
+        try:
+            self._splitter.end()
+        except UnreadableForm as error:
+            raise BadRequest(f"The form cannot be read: {error}.") from None
+
+    def _begin(self, headers: Mapping[str, str]) -> None:
+        self._parts += 1
+        if self._parts > PARTS_MAX:
+            raise _too_large()
+        disposition = headers.get("content-disposition")
+        if disposition is None:
+            raise BadRequest("The form cannot be read: a part has no Content-Disposition.")
+        _, options = parse_options_header(disposition)
+        name, filename = options.get("name", ""), options.get("filename")
+        if not 1 <= len(name) <= NAME_CHARACTERS_MAX or not _is_plain(name):
             raise BadRequest(
                 f"Every part of the form needs a name of 1 to {NAME_CHARACTERS_MAX} printable"
                 " characters, without quotes and backslashes."
             )
-        self._part = part
         self._value.clear()
-        if isinstance(part, File):
-            if not part.filename:
+        self._part = _Part(name, filename, _media_type(headers.get("content-type", "")))
+        if filename is not None:
+            if not filename:
                 # Some readers take a file without a name for a field.
                 raise BadRequest("A file needs a filename.", param=name)
-            if _media_type(part).lower().startswith(("multipart/", "message/")):
+            if self._part.content_type.lower().startswith(("multipart/", "message/")):
                 raise BadRequest("A part of a form cannot have parts itself.", param=name)
             self._content = _spooled()
 
-    def _go_on(self, event: Data) -> None:
+    def _go_on(self, content: Content) -> None:
         part = self._part
         assert part is not None
-        if isinstance(part, File):
+        if part.filename is not None:
             assert self._content is not None
-            self._content.write(event.data)
-            if not event.more_data:
-                self.files.append(_file(part, self._content))
+            self._content.write(content.data)
+            if content.last:
+                size = self._content.seek(0, 2)
+                self._content.seek(0)
+                self.files.append(
+                    FormFile(part.name, part.filename, part.content_type, size, self._content)
+                )
             return
-        self._fields_bytes += len(event.data)
+        self._fields_bytes += len(content.data)
         if self._fields_bytes > FIELDS_BYTES_MAX:
             raise BadRequest(
                 f"The form is too large: at most {FIELDS_BYTES_MAX:,} bytes of fields that are"
                 " not files."
             )
-        self._value.append(event.data)
-        if not event.more_data:
-            # Strictly: a replaced character would be another text than the client's.
-            self.fields.append((part.name, b"".join(self._value).decode("utf-8")))
+        self._value.append(content.data)
+        if content.last:
+            try:
+                # Strictly: a replaced character would be another text than the client's.
+                value = b"".join(self._value).decode("utf-8")
+            except UnicodeDecodeError:
+                raise BadRequest(
+                    f"The form cannot be read: {part.name} is not UTF-8.", param=part.name
+                ) from None
+            self.fields.append((part.name, value))
+
+
+def _too_large() -> BadRequest:
+    return BadRequest(
+        f"The form is too large: at most {PARTS_MAX} parts, and {HEAD_BYTES_MAX:,} bytes of"
+        " headers in each."
+    )
 
 
 def _spooled() -> IO[bytes]:
@@ -230,16 +269,9 @@ def _is_plain(name: str) -> bool:
     return name.isprintable() and not set(name) & set('"\\')
 
 
-def _media_type(part: File) -> str:
+def _media_type(given: str) -> str:
     """The media type of a file, or that of any bytes where it is not written as one."""
-    given = part.headers.get("content-type", "")
     return given if len(given) <= 200 and _MEDIA_TYPE.fullmatch(given) else _ANY_TYPE
-
-
-def _file(part: File, content: IO[bytes]) -> FormFile:
-    size = content.seek(0, 2)
-    content.seek(0)
-    return FormFile(part.name, part.filename, _media_type(part), size, content)
 
 
 def _head(boundary: str, name: str) -> bytes:

@@ -52,6 +52,7 @@ class UsageEvent:
 
 
 _INTEGER_MAX = 2**63 - 1
+_STATUS_MAX = 999
 _YEAR_MIN, _YEAR_MAX = 2000, 2200
 
 
@@ -67,11 +68,11 @@ def _window(part: str) -> tuple[int, datetime]:
     return _integer(int(budget_id)), datetime.fromtimestamp(int(start) / 1000, tz=UTC)
 
 
-def _integer(value: object, least: int = -_INTEGER_MAX) -> int:
+def _integer(value: object, least: int = -_INTEGER_MAX, most: int = _INTEGER_MAX) -> int:
     """A number that a BIGINT column takes, and no other type that equals one."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not an integer")
-    if not least <= value <= _INTEGER_MAX:
+    if not least <= value <= most:
         raise ValueError(f"{value} is out of range")
     return value
 
@@ -95,6 +96,13 @@ def _text(value: object, characters: int) -> str:
     return valid[:characters]
 
 
+def _plain(text: str) -> str:
+    """Text that is kept as it is, and must not be cut or mended."""
+    if not text.isprintable():
+        raise ValueError(f"{text[:80]!r} has characters that the scripts do not write")
+    return text
+
+
 def parse_event(fields: Mapping[bytes, bytes]) -> UsageEvent:
     """The usage event in the fields of a stream entry. Raises InvalidEvent."""
     try:
@@ -103,7 +111,7 @@ def parse_event(fields: Mapping[bytes, bytes]) -> UsageEvent:
         result = json.loads(text["result"])
         windows = tuple(_window(part) for part in text["budgets"].split(",") if part)
         row = {**_identity(text), **_who(context), **_end(text, context, result)}
-        row["budget_windows"] = text["budgets"]
+        row["budget_windows"] = _plain(text["budgets"])
         usage = result.get("usage", {})
         row.update({name: _count(usage.get(name, 0)) for name in USAGE_COLUMNS})
         epoch, sequence = _count(int(text.get("epoch", 0))), _count(int(text.get("sequence", 0)))
@@ -115,7 +123,7 @@ def parse_event(fields: Mapping[bytes, bytes]) -> UsageEvent:
 
 
 def _identity(text: Mapping[str, str]) -> dict[str, Any]:
-    request_id, kind = text["id"], text["kind"]
+    request_id, kind = _plain(text["id"]), text["kind"]
     if not 1 <= len(request_id) <= 64 or kind not in ("request", "correction"):
         raise ValueError(f"no request is named {request_id[:80]!r} {kind[:20]!r}")
     return {
@@ -147,7 +155,7 @@ def _end(
     upstream_id, reason = result.get("upstream_id"), result.get("reason")
     return {
         "service_tier": _text(result.get("tier") or context["tier"], 32),
-        "status": _integer(result["status"]),
+        "status": _integer(result["status"], 0, _STATUS_MAX),
         "outcome": _text(text["outcome"], 16),
         "certainty": Certainty(result.get("certainty", "exact")).value,
         "cost_nano": _integer(int(text["cost"])),

@@ -172,15 +172,17 @@ class ResponseStreamMeter:
         """An upper bound of the output generated so far; None where it cannot be counted."""
         if self.kept_bytes > KEPT_BYTES_MAX:
             return None
-        deltas: dict[tuple[object, ...], list[str]] = {}
-        items: dict[object, list[str]] = {}
+        deltas: dict[tuple[str, ...], list[str]] = {}
+        items: dict[str, list[str]] = {}
         for event in self.kept:
             told = _parsed(event)
             if told is None:
                 return None
-            kind, place = str(told.get("type")), told.get("output_index")
+            # By its text: a provider may write anything there, also what is no key of a dict.
+            kind, place = str(told.get("type")), repr(told.get("output_index"))
             if kind.endswith(".delta") and isinstance(told.get("delta"), str):
-                part = (place, kind, told.get("content_index"), told.get("summary_index"))
+                within = repr((told.get("content_index"), told.get("summary_index")))
+                part = (place, kind, within)
                 deltas.setdefault(part, []).append(told["delta"])
             elif kind in _ITEMS:
                 items[place] = list(_texts(told.get("item")))
@@ -188,12 +190,12 @@ class ResponseStreamMeter:
 
 
 def _counted(
-    deltas: Mapping[tuple[object, ...], list[str]],
-    items: Mapping[object, list[str]],
+    deltas: Mapping[tuple[str, ...], list[str]],
+    items: Mapping[str, list[str]],
     count: Callable[[str], int],
 ) -> int:
     """The tokens of each item: of its deltas or of its last state, whichever has more."""
-    by_place: dict[object, int] = dict.fromkeys(items, 0)
+    by_place: dict[str, int] = dict.fromkeys(items, 0)
     for part, pieces in deltas.items():
         by_place[part[0]] = by_place.get(part[0], 0) + count("".join(pieces)) + _PIECE_TOKENS
     total = 0

@@ -180,3 +180,17 @@ def test_no_value_does_worse_than_make_an_event_invalid(
 def test_no_bytes_do_worse_than_make_an_event_invalid(changes: dict[bytes, bytes]) -> None:
     with contextlib.suppress(InvalidEvent):
         parse_event({**fields(), **changes})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "frq_\0"},
+        {"budgets": "5:0:9000:\x0010:strict"},
+        {"result": {"status": 2**31}},
+        {"result": {"status": -1}},
+    ],
+)
+def test_what_a_database_would_refuse_is_no_event(odd: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEvent):
+        parse_event(fields(**odd))

@@ -14,7 +14,7 @@ from gateway.core.response_meter import (
     stored_response,
     unstored_response,
 )
-from gateway.core.sse import event_data
+from gateway.core.sse import data_event, event_data
 from gateway.core.usage import Usage
 
 USAGE = {
@@ -307,3 +307,13 @@ def test_a_long_stream_is_not_kept() -> None:
     meter.take(piece)
     assert len(meter.kept) == kept
     assert meter.output_tokens_counted(letters) is None
+
+
+@pytest.mark.parametrize("place", [[1, 2], {"a": 1}, None, "x", 10**30])
+def test_output_is_counted_wherever_a_provider_says_that_it_is(place: Any) -> None:
+    meter = ResponseStreamMeter(stored=False)
+    delta = {"type": "response.output_text.delta", "output_index": place, "content_index": place}
+    item = {"type": "response.output_item.added", "output_index": place, "item": {"text": "abc"}}
+    for told in ({**delta, "delta": "hi"}, {**delta, "delta": "there"}, item):
+        meter.take(data_event(json.dumps(told).encode()))
+    assert (meter.output_tokens_counted(len) or 0) >= OUTPUT_AHEAD_TOKENS + len("hithere")

@@ -96,7 +96,7 @@ def test_it_stops_in_order(rig: GunicornRig) -> None:
 
 
 def _quotes_no_key(rig: GunicornRig, secret: str) -> None:
-    """What cannot be parsed is quoted to the client and in the log."""
+    """What cannot be parsed is quoted neither to the client nor in the log."""
     reply = b""
     with socket.create_connection(("127.0.0.1", rig.port), timeout=30) as sock:
         sock.sendall(f"{secret} / HTTP/1.1\r\n\r\n".encode())
@@ -105,6 +105,5 @@ def _quotes_no_key(rig: GunicornRig, secret: str) -> None:
                 reply += received
     until(lambda: "sends_no_http" in rig.gateway.stderr, 10, "the worker to say what is wrong")
     assert reply.startswith(b"HTTP/1.1 400 ")
-    for text in (reply.decode(), rig.gateway.stderr):
-        assert "[redacted]" in text
-    assert secret not in reply.decode() + rig.output()
+    assert b"Invalid HTTP method" in reply
+    assert secret[8:24] not in reply.decode() + rig.output()
