@@ -17,7 +17,7 @@ DATABASE ?= sqlite
 # Test processes; more arguments for pytest: make test ARGS="-k budgets"
 JOBS ?= auto
 ARGS ?=
-# The long runs: make model STEPS=1000000 SEED=1
+# The long runs: make model STEPS=1000000 SEED=1; make fuzz INPUTS=1000000 SEED=1
 STEPS :=
 SEED :=
 
@@ -26,7 +26,7 @@ STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 py
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help install demo test faults compatibility model check format bench lock clean
+.PHONY: help install demo test faults compatibility model fuzz check format bench lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ compatibility:  ## Run all clients on all endpoints and write docs/compatibility
 model:  ## Play random requests against a model of the Redis scripts (STEPS=n, SEED=s)
 	$(BOOTSTRAP) dev
 	@$(BIN)/python -m tests.model $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
+
+fuzz:  ## Try random inputs on everything that reads what others wrote (INPUTS=n, SEED=s)
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m tests.fuzz $(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check:  ## Lint, format check, types and import rules
 	$(BOOTSTRAP) dev
