@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, Select, Table, func, select, tex
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway import failpoints
-from gateway.adapters.epochs import move_sequence
+from gateway.adapters.epochs import move_sequence, note_recorded
 from gateway.adapters.intents import forget_intents
 from gateway.adapters.tables import (
     budget_windows,
@@ -86,6 +86,8 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
         _add_windows(connection, fresh)
         forget_intents(connection, [event.row["request_id"] for event in events])
         move_sequence(connection, max(event.sequence for event in events))
+        if fresh:
+            note_recorded(connection, min(event.epoch for event in fresh))
         failpoints.hit("recorder.inserted")
     return len(inserted)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from gateway.adapters.epochs import note_counted
 from gateway.adapters.tables import budget_windows, budgets
 from gateway.core.budgets import FOREVER_MS, WindowKind, window_at
 
@@ -36,11 +37,17 @@ def forget_times(engine: Engine) -> Forget:
         return Forget({row.id: row for row in connection.execute(select(budgets))})
 
 
-def spent_windows(engine: Engine, now_ms: int) -> tuple[dict[tuple[int, int], int], Forget]:
-    """Nano-dollars spent in each window that Redis still keeps, by budget id and start in ms."""
+def spent_windows(
+    engine: Engine, now_ms: int, epoch: int
+) -> tuple[dict[tuple[int, int], int], Forget]:
+    """Nano-dollars spent in each window that Redis still keeps, by budget id and start in ms.
+
+    They are what the counters of ``epoch`` are set to, which is written down with them.
+    """
     forget = forget_times(engine)
     spent = {}
-    with engine.connect() as connection:
+    with engine.begin() as connection:
+        note_counted(connection, epoch)
         for row in connection.execute(select(budget_windows)):
             window = (int(row.budget_id), int(row.window_start.timestamp() * 1000))
             goes_at = forget.of(window)

@@ -137,6 +137,8 @@ class Rebuilder:
     def _is_sound(self, state: CounterState, recorded: Recorded) -> bool:
         if not state.admits or state.sequence < recorded.sequence:
             return False
+        if recorded.late and recorded.late == state.epoch:
+            return False
         if recorded.epoch == 0:
             # A deployment that has just begun, or was upgraded: SQL learns the epoch.
             note_epoch(self._engine, state.epoch)
@@ -176,7 +178,7 @@ class Rebuilder:
         attempt.freeze()
         kept, placed, closed = self._settle_holds(attempt)
         failpoints.hit("rebuilder.placed")
-        windows = self._set_counters(attempt, kept)
+        windows = self._set_counters(attempt, kept, epoch)
         failpoints.hit("rebuilder.counted")
         sequence = recorded_state(self._engine).sequence
         server = self._budgets.server()
@@ -256,7 +258,7 @@ class Rebuilder:
             found.setdefault(hold.request_id, Kept(hold))
         return list(found.values())
 
-    def _set_counters(self, attempt: RedisRebuild, kept: list[Kept]) -> int:
+    def _set_counters(self, attempt: RedisRebuild, kept: list[Kept], epoch: int) -> int:
         """Set what every window has spent and holds, and the requests in flight of clients."""
         held: dict[Window, int] = defaultdict(int)
         in_flight: dict[int, int] = dict.fromkeys(attempt.clients(), 0)
@@ -268,7 +270,7 @@ class Rebuilder:
                 client_id = int(orjson.loads(one.hold.context)["client_id"])
                 in_flight[client_id] = in_flight.get(client_id, 0) + 1
         now_ms = self._budgets.state().now_ms
-        spent, forget = spent_windows(self._engine, now_ms)
+        spent, forget = spent_windows(self._engine, now_ms, epoch)
         keys = self._budgets.keys
         windows = sorted({*spent, *held, *attempt.windows()})
         attempt.set_counters(
@@ -294,4 +296,6 @@ def _what_is_wrong(state: CounterState, recorded: Recorded) -> str:
             f"Redis is at change {state.sequence} of its counters, the records know of"
             f" {recorded.sequence}"
         )
+    if recorded.late and recorded.late == state.epoch:
+        return "usage of an earlier epoch was recorded after the counters had been set"
     return f"Redis is in epoch {state.epoch}, the database in {recorded.epoch}"

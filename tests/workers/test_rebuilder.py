@@ -8,11 +8,12 @@ import pytest
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, insert
 
+from gateway.adapters import usage_rows
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.adapters.redis_rebuild import RedisRebuild, TimeLost
 from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.tables import budget_windows
-from gateway.adapters.usage_rows import ended
+from gateway.adapters.usage_rows import ended, record
 from gateway.core.budgets import Budget, WindowKind, window_at
 from gateway.core.holds import BudgetRefused
 from gateway.workers import rebuilder as rebuilder_module
@@ -223,3 +224,55 @@ def test_it_runs_through_failures_until_it_is_stopped(
     monkeypatch.setattr(one, "step", step)
     one.run(stop)
     assert world.budgets.policy_version() == world.version
+
+
+def test_usage_that_is_recorded_after_the_counters_were_set_sets_them_again(
+    world: World, engine: Engine, budgets: list[Budget]
+) -> None:
+    """A recorder had read an event when Redis lost it, and writes it down after the rebuild."""
+    spend(world, engine, budgets, 100)
+    world.settle(world.reserve(*budgets), 60)
+    (read,) = world.events()
+    world.budgets.redis.flushall()
+    assert rebuild(world, engine)
+    assert world.counters(budgets[2].id) == (100, 0)
+    assert record(engine, [read]) == 1
+    done = rebuilder(world, engine).step()
+    assert done is not None
+    assert "after the counters had been set" in done.why
+    assert world.counters(budgets[2].id) == (160, 0)
+    # Offered once more it is nothing new, and neither is what belongs to this epoch.
+    assert record(engine, [read]) == 0
+    spend(world, engine, budgets, 40)
+    assert not rebuild(world, engine)
+    assert world.counters(budgets[2].id) == (200, 0)
+
+
+def test_records_that_are_being_written_are_waited_for_before_the_counters_are_set(
+    world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(world, engine, budgets, 100)
+    assert rebuild_by_hand(world, engine)
+    world.settle(world.reserve(*budgets), 60)
+    (read,) = world.events()
+    world.budgets.redis.flushall()
+    inserted, go_on = threading.Event(), threading.Event()
+    really = usage_rows.move_sequence
+
+    def slowly(connection: Any, sequence: int) -> None:
+        really(connection, sequence)
+        if threading.current_thread() is recorder:
+            usage_rows.note_recorded(connection, read.epoch)
+            inserted.set()
+            go_on.wait(10)
+
+    monkeypatch.setattr(usage_rows, "move_sequence", slowly)
+    recorder = threading.Thread(target=record, args=(engine, [read]))
+    recorder.start()
+    assert inserted.wait(10)
+    releasing = threading.Timer(0.3, go_on.set)
+    releasing.start()
+    assert rebuild(world, engine)
+    recorder.join(10)
+    rebuild(world, engine)
+    assert world.counters(budgets[2].id) == (160, 0)
