@@ -56,7 +56,7 @@ def bring(budgets: RedisBudgets, ending: Ending, charged_nano: int | None = None
     What was drawn from an outage allowance is parted from that first, where it has not expired.
     """
     if ending.hold.drawn_from and charged_nano in (None, UNRECORDED):
-        budgets.part(ending.hold)
+        budgets.part(ending.hold, asked=charged_nano is not None)
     if ending.released:
         return budgets.release(ending.hold, ending.result, charged_nano=charged_nano)
     return budgets.settle(

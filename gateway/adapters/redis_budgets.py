@@ -194,15 +194,17 @@ class RedisBudgets(RedisCounters):
         reply = self._run(self._place_again, keys, args)
         return bool(reply[0] == b"placed")
 
-    def part(self, hold: Hold) -> bool:
+    def part(self, hold: Hold, *, asked: bool = False) -> bool:
         """Part ``hold`` from the outage allowance it was drawn from; False where that is gone.
 
-        May be repeated. Raises StoreDown.
+        May be repeated. ``asked`` says that SQL has no record of its request: in another epoch
+        than the allowance's it is not parted before. Raises StoreDown.
         """
         keys = [self.keys.state, self.keys.hold(hold.drawn_from), *self._hold_keys(hold)[1:]]
         placed = (hold.amount_nano, hold.placed_on, hold.reserved_at_ms, hold.context)
-        reply = self._run(self._part, keys, [hold.request_id, self._lease_ms, *placed])
-        return bool(reply[0] != b"gone")
+        epoch = "" if asked else hold.epoch
+        reply = self._run(self._part, keys, [hold.request_id, self._lease_ms, *placed, epoch])
+        return reply[0] not in (b"gone", b"late")
 
     def lapsed(self, limit: int = 200) -> list[str]:
         """Request ids of holds whose lease has run out, oldest first. Raises StoreDown."""

@@ -81,8 +81,11 @@ class ChatStreamMeter:
 
     def _inspect(self, event: bytes) -> bytes:
         # A quote inside a JSON string is escaped, so this sequence is a field, never content;
-        # and a field that only one brace closes is one of the chunk itself, not of a part.
-        if event.count(b'"usage"') == 1 and b'"error"' not in event:
+        # and a field that only one brace closes is one of the chunk itself, not of a part. In an
+        # event of one line it is in no comment either.
+        told = event.rstrip(b"\r\n")
+        one_line = b"\n" not in told and b"\r" not in told
+        if one_line and event.count(b'"usage"') == 1 and b'"error"' not in event:
             for nothing in (b',"usage":null', b', "usage": null'):
                 before, found, after = event.partition(nothing)
                 if found and after.count(b"}") == 1:

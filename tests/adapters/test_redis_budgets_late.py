@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.adapters.redis_world import RESULT, World, budget
+import pytest
+
+from tests.adapters.redis_world import RESULT, World, bound, budget
 
 STRICT = budget(1, 1_000)
 
@@ -48,3 +50,46 @@ def test_an_old_hold_that_is_there_is_settled(world: World) -> None:
     hold = world.reserve(STRICT)
     old = replace(hold, reserved_at_ms=hold.reserved_at_ms - 26 * 24 * HOUR_MS)
     assert world.settle(old, 60) == "settled"
+
+
+@pytest.mark.parametrize("end", ["settle", "release"])
+def test_a_hold_that_expired_in_an_earlier_epoch_is_corrected_once(world: World, end: str) -> None:
+    """Redis may have come back as it was before the correction, which SQL has."""
+    hold = world.reserve(STRICT)
+    world.lapse(hold)
+    assert world.expire(hold)
+    spent, _ = world.counters()
+    world.budgets.redis.hincrby(world.budgets.keys.state, "epoch", 1)
+    again = {
+        "settle": lambda known: world.budgets.settle(hold, 60, 5, 5, RESULT, charged_nano=known),
+        "release": lambda known: world.budgets.release(hold, RESULT, charged_nano=known),
+    }[end]
+    assert again(None).outcome == "late"
+    assert world.counters() == (spent, 0)
+    # SQL has it as expired, and not as corrected.
+    assert again(spent).outcome == ("corrected" if end == "settle" else "released")
+    assert world.counters() == (60 if end == "settle" else 0, 0)
+    assert again(None).outcome == "already"
+
+
+def test_what_was_drawn_in_an_earlier_epoch_is_parted_once_sql_has_no_end_of_it(
+    world: World,
+) -> None:
+    allowance = world.reserve(STRICT, bounded=bound(500))
+    world.budgets.hand_over(allowance.request_id, 1, 100)
+    drawn = replace(
+        allowance,
+        request_id="frq_drawn",
+        amount_nano=200,
+        placed_on="1:0:200:1000:strict",
+        drawn_from=allowance.request_id,
+    )
+    world.budgets.redis.hincrby(world.budgets.keys.state, "epoch", 1)
+    before = world.everything()
+    assert not world.budgets.part(drawn)
+    assert world.settle(drawn, 60) == "late"
+    assert world.everything() == before
+    assert world.budgets.part(drawn, asked=True)
+    assert world.budgets.part(drawn)
+    assert world.settle(drawn, 60) == "settled"
+    assert world.counters() == (60, 300)

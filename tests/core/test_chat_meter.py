@@ -346,3 +346,9 @@ def test_a_piece_of_sound_that_is_no_json_is_passed_on() -> None:
     raw = b'data: {"audio"\n\n'
     assert meter.take(raw) == raw
     assert meter.found == []
+
+
+def test_a_comment_that_looks_like_usage_passes_as_it_is() -> None:
+    meter = ChatStreamMeter(show_usage=False)
+    event = b'data: {"choices":[]}\n: {"x":1,"usage":null}\n\n'
+    assert meter.take(event) == event

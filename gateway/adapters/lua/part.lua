@@ -2,15 +2,19 @@
 --
 -- KEYS  1 state   2 hold of the allowance   3 this hold   4 open holds   5 client
 -- ARGV  1 request id   2 lease ms   3 amount nano   4 budgets   5 time of the request, ms
---       6 context JSON
+--       6 context JSON   7 epoch of the allowance, '' where SQL knows no end of the request
 -- Returns  {parted}   {already}   {gone} where the allowance is not open (any more), or has less
---          {frozen}
+--          {late}   {frozen}
 --
+-- In another epoch the hold may have been parted, and have ended, in what Redis has lost: that is
+-- "late", and SQL must be asked first.
 -- What is held stays the same: it only changes its owner. So a request that was served while
 -- Redis was away is within its budgets, whoever else has been admitted since.
 
-if read_state().frozen then return {'frozen'} end
+local state = read_state()
+if state.frozen then return {'frozen'} end
 if redis.call('EXISTS', KEYS[3]) == 1 then return {'already'} end
+if ARGV[7] ~= '' and ARGV[7] ~= state.epoch then return {'late'} end
 local allowance = read_hold(KEYS[2])
 local amount = tonumber(ARGV[3])
 if not allowance or allowance.state ~= 'open' or allowance.amount < amount then return {'gone'} end

@@ -8,7 +8,8 @@
 --
 -- Where there is no such hold its id is closed: the reserve may still be on its way (its reply
 -- was lost), and must not place a hold that nobody owns. Where Redis may have lost the hold, SQL is
--- asked whether it had expired.
+-- asked whether it had expired; and where it had expired in an earlier epoch, whether that was
+-- corrected, as in settle.
 
 local state = read_state()
 if state.frozen then return {'frozen'} end
@@ -27,6 +28,9 @@ if lost then
   if charged >= 0 then hold.state, hold.charged = 'expired', charged end
 end
 if hold.state == 'closed' then return {'already'} end
+if hold.state == 'expired' and ARGV[7] == '' and ARGV[8] ~= '0' and ARGV[8] ~= state.epoch then
+  return {'late'}
+end
 local budgets = budgets_of(hold, 6)
 if not budgets then return {'mismatch'} end
 local at = now_ms()

@@ -14,12 +14,16 @@
 -- difference to the true cost is posted as a correction. A hold that is not there at all,
 -- because Redis has lost it, is charged all the same: the provider has billed. Only where it may
 -- have ended before Redis lost what it knew, or so long ago that its end is forgotten, must SQL be
--- asked first: that is "late".
+-- asked first: that is "late". So it is where a hold had expired in an earlier epoch: a Redis that has
+-- come back older may have lost that it was corrected since.
 
 local state = read_state()
 if state.frozen then return {'frozen'} end
 local hold = read_hold(KEYS[2])
 if hold and hold.state == 'closed' then return {'already'} end
+if hold and hold.state == 'expired' and ARGV[10] == '' and ARGV[11] ~= state.epoch then
+  return {'late'}
+end
 local lost = not hold
 if lost then
   hold = {state = 'lost', budgets = ARGV[6], context = ARGV[7], at = ARGV[8],
