@@ -203,11 +203,9 @@ class Follower:
         """What was charged when the hold expired, -1 where it did not; None where it is settled.
 
         An earlier run may have settled it and ended before it could write that down. Redis
-        forgets ended holds in time, and what it has forgotten it would charge again: then the
-        record in SQL tells.
+        forgets ended holds in time, or with what it loses, and what it has forgotten it would
+        charge again: the record in SQL tells.
         """
-        if self._budgets.find(hold.request_id) is not None:
-            return -1
         known = ended(self._engine, [hold.request_id]).get(hold.request_id)
         return -1 if known is None else known.charged_nano
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.core.holds import Resolution
 from tests.adapters.redis_world import RESULT, World, bound, budget
 
 STRICT = budget(1, 1_000)
@@ -60,10 +61,12 @@ def test_a_hold_that_expired_in_an_earlier_epoch_is_corrected_once(world: World,
     assert world.expire(hold)
     spent, _ = world.counters()
     world.budgets.redis.hincrby(world.budgets.keys.state, "epoch", 1)
-    again = {
-        "settle": lambda known: world.budgets.settle(hold, 60, 5, 5, RESULT, charged_nano=known),
-        "release": lambda known: world.budgets.release(hold, RESULT, charged_nano=known),
-    }[end]
+
+    def again(known: int | None) -> Resolution:
+        if end == "settle":
+            return world.budgets.settle(hold, 60, 5, 5, RESULT, charged_nano=known)
+        return world.budgets.release(hold, RESULT, charged_nano=known)
+
     assert again(None).outcome == "late"
     assert world.counters() == (spent, 0)
     # SQL has it as expired, and not as corrected.

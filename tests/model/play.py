@@ -244,7 +244,8 @@ class Play:
             whole.hold.request_id,
         )
         for _ in range(self._random.randint(1, 2)):
-            same(self.world.budgets.part(piece), True, "parted")
+            asked = not self._is_of_this_epoch(piece)
+            same(self.world.budgets.part(piece, asked=asked), True, "parted")
         wish = replace(wish, bound=replace(wish.bound, fixed_nano=-1))
         life = Life(wish, piece, whole.budgets, whole.client, amount=amount, recorded=-1)
         self.model.part(whole, life)
@@ -296,14 +297,15 @@ class Play:
             return "nothing"
         cost, hold = cost_of(life), self._now(life)
         known: int | None = None
-        if life.state == "lost":
-            fresh = hold.epoch == int(self.redis.hget(self.world.budgets.keys.state, "epoch"))
+        if life.state in ("lost", "expired"):
+            fresh = self._is_of_this_epoch(hold)
             if not fresh:
                 late = self._call(outcome, hold, cost, None)
-                same(late, "late", f"{outcome} of a lost hold of another epoch")
-            known = life.recorded
-            if fresh and outcome == "settled" and self._random.random() < 0.5:
-                known = None  # In the same epoch nobody needs to ask.
+                same(late, "late", f"{outcome} of what another epoch knew")
+            known = life.recorded if life.state == "lost" else None if fresh else life.charged
+            if life.state == "lost" and fresh and self._random.random() < 0.5:
+                # In the same epoch nobody needs to ask, but for a release that is to leave a trace.
+                known = None if outcome == "settled" else known
         expected = {
             "open": outcome,
             "expired": "corrected" if outcome == "settled" else "released",
@@ -319,6 +321,9 @@ class Play:
         if outcome == "settled":
             return self.world.budgets.settle(hold, cost, 10, 10, RESULT, charged_nano=known).outcome
         return self.world.budgets.release(hold, RESULT, charged_nano=known).outcome
+
+    def _is_of_this_epoch(self, hold: Hold) -> bool:
+        return hold.epoch == int(self.redis.hget(self.world.budgets.keys.state, "epoch"))
 
     def _cost(self, life: Life) -> int:
         return self._random.randint(0, life.amount)

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, insert
 
-from gateway.adapters import usage_rows
+from gateway.adapters import epochs, usage_rows
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.adapters.redis_rebuild import RedisRebuild, TimeLost
 from gateway.adapters.redis_replies import CountersLost
@@ -252,17 +252,17 @@ def test_records_that_are_being_written_are_waited_for_before_the_counters_are_s
     world: World, engine: Engine, budgets: list[Budget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spend(world, engine, budgets, 100)
-    assert rebuild_by_hand(world, engine)
+    rebuild_by_hand(world, engine)
     world.settle(world.reserve(*budgets), 60)
     (read,) = world.events()
     world.budgets.redis.flushall()
     inserted, go_on = threading.Event(), threading.Event()
-    really = usage_rows.move_sequence
+    really = epochs.move_sequence
 
     def slowly(connection: Any, sequence: int) -> None:
         really(connection, sequence)
         if threading.current_thread() is recorder:
-            usage_rows.note_recorded(connection, read.epoch)
+            epochs.note_recorded(connection, read.epoch)
             inserted.set()
             go_on.wait(10)
 
