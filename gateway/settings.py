@@ -118,7 +118,8 @@ class Settings(BaseSettings):
         description=(
             "Where a request is written down before it is sent. redis: in Redis alone, right for an"
             " append-only file that is synced always. sql: in the database too, for a Redis that"
-            " can lose what it has answered for, such as a managed one that fails over."
+            " can lose what it has answered for, such as a managed one that fails over; requests"
+            " then wait for a commit, and need the database to be served."
         ),
     )
     spool_dir: Path | None = Field(
