@@ -130,11 +130,14 @@ def test_every_module_of_core_adapters_and_workers_has_tests() -> None:
 
 COVERED = {
     "audit_counters": "by test_audit",
+    "audit_coverage": "by test_audit",
     "audit_records": "by test_audit",
     "audit_report": "by test_audit",
     "audit_requests": "by test_audit",
+    "audit_rollups": "by test_audit",
     "audit_state": "by test_audit",
     "audit_truth": "by test_audit",
+    "audit_witnesses": "by test_audit",
     "budget_state": "by the tests of the command line",
     "background": "by the end-to-end tests",
     "database": "by test_migrations and everything that opens one",

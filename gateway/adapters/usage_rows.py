@@ -92,6 +92,21 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
     return len(inserted)
 
 
+def offer_again(engine: Engine, rows: list[dict[str, Any]]) -> set[str]:
+    """Requests of ``rows``, which are recorded, that would be recorded a second time.
+
+    There is none as long as the key of the table does its work. All is rolled back, so nothing is
+    written. Raises SQLAlchemy's errors.
+    """
+    if not rows:
+        return set()
+    with engine.connect() as connection:
+        try:
+            return {str(key[0]) for key in _insert_records(connection, rows)}
+        finally:
+            connection.rollback()
+
+
 def _insert_records(connection: Connection, rows: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
     """Insert the rows that are not there yet; returns the primary keys of those."""
     key = usage_records.primary_key.columns

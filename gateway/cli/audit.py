@@ -9,10 +9,12 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gateway.adapters.database import open_engine
 from gateway.adapters.migrations import check_schema
 from gateway.app import open_budgets
+from gateway.cli.output import plain
 from gateway.core.money import display_usd
 from gateway.settings import load_settings
 from gateway.workers.audit import run_audit
@@ -44,16 +46,20 @@ def show(report: AuditReport, console: Console) -> None:
     table.add_column("Compared", justify="right")
     table.add_column("Result")
     for check in report.checks:
-        result = "[green]holds[/]" if check.ok else f"[red]{len(check.differences)} differ[/]"
+        differ = len(check.differences) + check.more
+        result = "[green]holds[/]" if check.ok else f"[red]{differ} differ[/]"
         table.add_row(check.id, check.name, f"{check.compared:,}", result)
     console.print(table)
     for check in report.checks:
         for difference in check.differences[:DIFFERENCES_SHOWN]:
-            console.print(f"[red]{check.name}[/]: {difference}")
-        if len(check.differences) > DIFFERENCES_SHOWN:
-            console.print(f"[red]{check.name}[/]: and {len(check.differences) - 20} more")
-        if not check.ok and check.remedy:
-            console.print(f"  [bold]What to do:[/] {check.remedy}")
+            console.print(
+                Text.assemble((f"{check.id} {check.name}", "red"), f": {plain(difference)}")
+            )
+        more = len(check.differences) + check.more - DIFFERENCES_SHOWN
+        if more > 0:
+            console.print(Text.assemble((f"{check.id} {check.name}", "red"), f": and {more} more"))
+        for note in check.notes:
+            console.print(Text(f"{check.id} {check.name}: {plain(note)}", "dim"))
     console.print(
         f"{report.records:,} records, {display_usd(report.cost_nano)} in all;"
         f" {report.waiting:,} events waiting, {report.open_holds:,} holds open."

@@ -1,185 +1,228 @@
-"""What the audit finds about single requests: intents, ends, and what they fall under."""
+"""What the audit finds about single requests: what may have been sent, and how it ended."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+import orjson
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, Engine, case, exists, func, select
 
-from gateway.adapters.intents import intents_without_record
-from gateway.adapters.redis_budgets import RedisBudgets
-from gateway.adapters.tables import budgets as budgets_table
-from gateway.adapters.tables import usage_records
-from gateway.core.budgets import Scope
-from gateway.core.events import UsageEvent
-from gateway.workers.audit_records import Found, milliseconds
-from gateway.workers.audit_report import Check
-from gateway.workers.audit_state import RedisState, windows_of
+from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
+from gateway.adapters.tables import intents, owned_objects, usage_records
+from gateway.core.endings import hold_from
+from gateway.core.objects import WorkState
+from gateway.workers.audit_records import pages
+from gateway.workers.audit_report import Check, Found, check
+from gateway.workers.audit_state import RedisState, milliseconds, newer_events
+from gateway.workers.audit_waiting import Waiting
 
-SAMPLE = 500
-"""Newest requests whose ends are looked up in Redis."""
+ENDS_SAMPLE = 1000
+"""Ends in Redis that are looked up in the records, where nothing else is wrong."""
 
-REMEMBERED = timedelta(hours=25)
-"""An hour less than Redis remembers an end for (``lua/_hold.lua``)."""
-
-GRACE = timedelta(minutes=1)
-"""How long a new budget may take to reach every gateway and every hold of an outage allowance."""
-
+_SCAN = 1000
+_SCANS_MAX = 200
 _ASKED_AT_ONCE = 500
 
 
-def intents(connection: Connection, state: RedisState) -> Check:
+def intentions(connection: Connection, state: RedisState, waiting: Waiting) -> Check:
     """I3: what was written down before it was sent is held, or recorded."""
-    waiting = {event.identity[0] for event in state.waiting}
     found, compared = Found(), 0
-    for hold in intents_without_record(connection):
+    recorded = exists().where(usage_records.c.request_id == intents.c.request_id)
+    for row in pages(connection, select(intents).where(~recorded)):
         compared += 1
-        known = hold.request_id in state.open_holds or hold.request_id in waiting
-        if not known and hold.reserved_at_ms <= state.now_ms:
-            found.add(
-                f"request {hold.request_id}: may have been sent, and has neither a hold in Redis"
-                f" nor a record; {hold.amount_nano} nano-dollars were held"
-            )
-    return Check(
-        "I3",
-        "intents are held",
-        "every request that may have been sent has a hold or a record",
-        compared,
-        found.all(),
-        "Run `faregate rebuild`: it holds them again, and they are charged as unknown.",
-    )
+        _must_be_held(
+            found,
+            state,
+            waiting,
+            row.request_id,
+            row.hold,
+            "It may have been sent: SQL has its intent, Redis has no hold and nothing has its end."
+            " SQL is right. Its gateway places it again where it lives; else `faregate rebuild`"
+            " does, and it is charged as unknown when its lease ends.",
+        )
+    t = owned_objects.c
+    work = select(t.kind, t.id, t.work).where(t.work_state == WorkState.OPEN.value)
+    unheld: dict[str, str] = {}
+    for row in pages(connection, work.where(t.work.is_not(None))):
+        compared += 1
+        fields = orjson.loads(row.work)
+        request_id = str(fields.get("request_id"))
+        if request_id not in state.open_holds:
+            unheld[request_id] = row.work
+    known = {row.request_id for row in rows_of(connection, sorted(unheld))}
+    for request_id in sorted(unheld.keys() - known):
+        _must_be_held(
+            found,
+            state,
+            waiting,
+            request_id,
+            unheld[request_id],
+            "It runs at the provider: SQL has the work, Redis has no hold and nothing has its end."
+            " SQL is right: `faregate rebuild` holds it again.",
+        )
+    says = "every request that may have been sent, and all work that runs, has a hold or a record"
+    return check("I3", "intents are held", says, compared, found)
 
 
-def endings(connection: Connection, state: RedisState, waiting: Sequence[UsageEvent]) -> Check:
+def _must_be_held(
+    found: Found,
+    state: RedisState,
+    waiting: Waiting,
+    request_id: str,
+    written: str,
+    explanation: str,
+) -> None:
+    if request_id in state.open_holds or waiting.knows(request_id):
+        return
+    try:
+        hold = hold_from(orjson.loads(written))
+    except (ValueError, KeyError, TypeError) as error:
+        found.request(request_id, "a hold", f"one that cannot be read: {error!r}", explanation)
+        return
+    # What was held in the millisecond of the look, or after it, need not have been seen.
+    if hold.reserved_at_ms < state.now_ms:
+        found.request(request_id, hold.amount_nano, None, explanation)
+
+
+def ends(
+    budgets: RedisBudgets,
+    engine: Engine,
+    connection: Connection,
+    state: RedisState,
+    waiting: Waiting,
+    most: int | None,
+) -> Check:
+    """I3: what has ended in Redis has a record, or its event waits. Raises StoreDown.
+
+    ``most`` is how many ends are looked at, None for all that Redis remembers.
+    """
+    try:
+        compared, missing = _ends_without_record(budgets, connection, state, waiting, most)
+        if missing:
+            # Those that ended after the look: their events came after it, or are recorded now.
+            missing -= set(newer_events(budgets, state))
+            with engine.connect() as now:
+                missing -= {row.request_id for row in rows_of(now, sorted(missing))}
+    except RedisError as error:
+        raise StoreDown(str(error)) from error
+    found = Found()
+    for request_id in sorted(missing):
+        found.request(
+            request_id,
+            "a record",
+            None,
+            "Redis is right: it has ended, and its usage event was lost before it was recorded."
+            " What it cost is in the counters alone, and `faregate rebuild` would take it out of"
+            " them: look it up at the provider by its id first.",
+        )
+    says = "every end that Redis remembers has a record, or its event waits"
+    return check("I3", "ends are recorded", says, compared, found)
+
+
+def _ends_without_record(
+    budgets: RedisBudgets,
+    connection: Connection,
+    state: RedisState,
+    waiting: Waiting,
+    most: int | None,
+) -> tuple[int, set[str]]:
+    prefix = budgets.keys.hold("")
+    set_aside = {request_id for request_id, _ in state.set_aside}
+    compared, cursor, scans = 0, 0, 0
+    missing: set[str] = set()
+    while True:
+        cursor, names = budgets.redis.scan(cursor, match=f"{prefix}*", count=_SCAN)
+        scans += 1
+        with budgets.redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(name, "state", "free")
+            states = pipe.execute() if names else []
+        # A call that came before its reserve closes the id too, and leaves no record: it is free.
+        ended = {
+            name.decode().removeprefix(prefix)
+            for name, (said, free) in zip(names, states, strict=True)
+            if said in (b"closed", b"expired") and free is None
+        }
+        compared += len(ended)
+        known = {row.request_id for row in rows_of(connection, sorted(ended))}
+        missing |= {one for one in ended - known - set_aside if not waiting.knows(one)}
+        if cursor == 0 or (most is not None and (compared >= most or scans >= _SCANS_MAX)):
+            return compared, missing
+
+
+def endings(connection: Connection, state: RedisState, waiting: Waiting) -> Check:
     """I4: one ending each, at most one correction, and no hold beyond the end."""
     c = usage_records.c
-    requests = func.sum(case((c.kind == "request", 1), else_=0))
-    suspects = (
-        select(c.request_id).group_by(c.request_id).having((requests != 1) | (func.count() > 2))
-    )
-    coming: dict[str, list[str]] = defaultdict(list)
-    for event in waiting:
-        coming[event.identity[0]].append(event.identity[1])
-    ids = {row.request_id for row in connection.execute(suspects)} | coming.keys()
-    kinds: dict[str, list[str]] = defaultdict(list)
-    for row in rows_of(connection, sorted(ids)):
-        kinds[row.request_id].append(row.kind)
     found = Found()
-    for request_id in sorted(ids):
-        all_kinds = sorted(kinds[request_id] + coming[request_id])
-        if all_kinds.count("request") != 1 or len(all_kinds) > 2:
-            found.add(f"request {request_id}: records {all_kinds}")
+    requests = func.sum(case((c.kind == "request", 1), else_=0))
+    number = func.count()
+    suspects = (
+        select(c.request_id, requests.label("requests"), number.label("records"))
+        .group_by(c.request_id)
+        .having((requests != 1) | (number > 2))
+    )
+    for row in pages(connection, suspects):
+        if not waiting.knows(row.request_id):
+            _ends_not_once(found, row.request_id, int(row.requests), row.records - row.requests)
+    for batch in waiting.pending_ends():
+        ends_of = defaultdict(list, batch)
+        for row in rows_of(connection, sorted(ends_of)):
+            ends_of[row.request_id].append((row.kind, row.outcome))
+        for request_id, all_ends in ends_of.items():
+            once = [outcome for kind, outcome in all_ends if kind == "request"]
+            if len(once) != 1 or len(all_ends) > 2:
+                _ends_not_once(found, request_id, len(once), len(all_ends) - len(once))
+            elif len(all_ends) == 2 and once != ["expired"]:
+                _corrected_in_vain(found, request_id, once[0])
+            if request_id in state.open_holds:
+                _open_beyond_end(found, request_id, "waits to be recorded")
     first = usage_records.alias("first")
     corrected = (
-        select(c.request_id)
+        select(c.request_id, first.c.outcome)
         .join(first, (first.c.request_id == c.request_id) & (first.c.kind == "request"))
         .where(c.kind == "correction", first.c.outcome != "expired")
     )
-    for row in connection.execute(corrected):
-        found.add(f"request {row.request_id}: corrected, and had not expired")
+    for row in pages(connection, corrected):
+        _corrected_in_vain(found, row.request_id, row.outcome)
     for row in rows_of(connection, sorted(state.open_holds)):
         if milliseconds(row.recorded_at) <= state.now_ms:
-            found.add(f"request {row.request_id}: is {row.outcome}, and its hold is still open")
+            _open_beyond_end(found, row.request_id, f"is {row.outcome}")
     total = connection.execute(select(func.count()).select_from(usage_records)).scalar_one()
-    return Check(
-        "I4",
-        "one ending each",
-        "every request has one record, at most one correction, and no hold after its end",
-        int(total) + len(waiting),
-        found.all(),
-        "Compare the records with the provider's bill; `faregate rebuild` closes their holds.",
+    says = "every request has one record, at most one correction, and no hold after its end"
+    return check("I4", "one ending each", says, int(total) + waiting.not_recorded(), found)
+
+
+def _ends_not_once(found: Found, request_id: str, requests: int, corrections: int) -> None:
+    found.request(
+        request_id,
+        "1 record, 0 or 1 correction",
+        f"{requests} records, {corrections} corrections",
+        "Each is charged. Compare them with the provider's bill: what was recorded twice is one"
+        " too many, and a correction alone has lost what it corrects.",
     )
 
 
-def repetitions(budgets: RedisBudgets, connection: Connection, state: RedisState) -> Check:
-    """I7: the ends of the newest requests are remembered, so a repeated call changes nothing."""
-    c = usage_records.c
-    newest = (
-        select(c.request_id, c.held_at)
-        .where(c.kind == "request")
-        .order_by(c.held_at.desc())
-        .limit(SAMPLE)
-    )
-    rows = [
-        row
-        for row in connection.execute(newest)
-        if milliseconds(row.held_at) >= state.epoch
-        and state.now_ms - milliseconds(row.held_at) < REMEMBERED.total_seconds() * 1000
-    ]
-    with budgets.redis.pipeline(transaction=False) as pipe:
-        for row in rows:
-            pipe.hget(budgets.keys.hold(row.request_id), "state")
-        states = pipe.execute()
-    found = Found()
-    for row, known in zip(rows, states, strict=True):
-        if known not in (b"closed", b"expired"):
-            said = "open" if known else "forgotten"
-            found.add(f"request {row.request_id}: has a record, and its hold is {said} in Redis")
-    return Check(
-        "I7",
-        "a repetition changes nothing",
-        "the ends of the newest requests are remembered by Redis",
-        len(rows),
-        found.all(),
-        "Run `faregate rebuild`: ends of an earlier epoch are looked up in the records.",
+def _corrected_in_vain(found: Found, request_id: str, outcome: str) -> None:
+    found.request(
+        request_id,
+        "expired",
+        outcome,
+        "It was corrected, and only what had expired may be: it is charged twice, or too little."
+        " Compare both records with the provider's bill.",
     )
 
 
-class Coverage:
-    """I8: every request is charged to every budget that it falls under."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._budgets = list(connection.execute(select(budgets_table)))
-        self._of: dict[tuple[int, int], list[Any]] = {}
-        self._compared = 0
-        self._found = Found()
-
-    def add(self, row: Any) -> None:
-        """Take one record."""
-        if row.price_id is None or row.kind != "request":
-            return
-        owner = (row.team_id, row.client_id)
-        applicable = self._of.get(owner)
-        if applicable is None:
-            applicable = self._of[owner] = [b for b in self._budgets if _is_on(b, *owner)]
-        if not applicable:
-            return
-        self._compared += 1
-        listed = {window[0] for window in windows_of(row.budget_windows)}
-        for budget in applicable:
-            if budget.id in listed or budget.created_at + GRACE > row.held_at:
-                continue
-            if budget.removed_at is not None and budget.removed_at - GRACE < row.held_at:
-                continue
-            if budget.model_pattern and not fnmatchcase(row.model, budget.model_pattern):
-                continue
-            self._found.add(
-                f"request {row.request_id}: falls under budget {budget.name!r}, and was not charged"
-                " to it"
-            )
-
-    def check(self) -> Check:
-        """The invariant, once all records were added."""
-        return Check(
-            "I8",
-            "parents = children",
-            "every request is charged to all budgets of its client, its team and the organization",
-            self._compared,
-            self._found.all(),
-            "Find out which gateway admitted it, and whether it runs this version.",
-        )
-
-
-def _is_on(budget: Any, team_id: int, client_id: int) -> bool:
-    if budget.scope == Scope.ORGANIZATION:
-        return True
-    if budget.scope == Scope.TEAM:
-        return bool(budget.team_id == team_id)
-    return bool(budget.client_id == client_id)
+def _open_beyond_end(found: Found, request_id: str, how: str) -> None:
+    found.request(
+        request_id,
+        "no hold",
+        f"a hold that is open, of a request that {how}",
+        "The record is right, and the hold would be charged once more when its lease ends:"
+        " `faregate rebuild` closes it.",
+    )
 
 
 def rows_of(connection: Connection, request_ids: Sequence[str]) -> list[Any]:

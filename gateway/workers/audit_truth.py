@@ -1,54 +1,51 @@
-"""Holds the records against what the provider says it charged."""
+"""Holds the records against what the provider says it charged.
+
+For rigs and the demo, whose provider says so: all its charges are in memory, and a sum for each.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
 
 from gateway.adapters.price_rows import stored_prices
-from gateway.core.events import UsageEvent
 from gateway.core.prices import CostLine, cost_of, sum_lines
 from gateway.core.usage import Certainty
-from gateway.workers.audit_report import Charge, Check
+from gateway.workers.audit_report import Charge, Check, Found, check
+from gateway.workers.audit_waiting import Event
 
 
 def compare_with_truth(
     connection: Connection,
     rows: Iterable[Any],
-    waiting: Iterable[UsageEvent],
+    waiting: Iterable[Event],
     truth: Sequence[Charge],
 ) -> Check:
     """Each charge of the provider is recorded once: exactly, or above and labelled."""
     cost: dict[str, int] = defaultdict(int)
     price_of: dict[str, int] = {}
     certain: dict[str, str] = {}
-    recorded = [(r.request_id, r.kind, r.cost_nano, r.price_id, r.certainty) for r in rows] + [
-        (
-            e.row["request_id"],
-            e.row["kind"],
-            e.row["cost_nano"],
-            e.row["price_id"],
-            e.row["certainty"],
-        )
-        for e in waiting
-    ]
-    for request_id, kind, nano, price_id, certainty in recorded:
-        cost[request_id] += nano
-        if price_id is not None:
-            price_of[request_id] = price_id
-        if kind == "correction" or request_id not in certain:
-            certain[request_id] = certainty
+    for row in chain(rows, waiting):
+        cost[row.request_id] += row.cost_nano
+        if row.price_id is not None:
+            price_of[row.request_id] = row.price_id
+        if row.kind == "correction" or row.request_id not in certain:
+            certain[row.request_id] = row.certainty
     prices = {price.id: price for price in stored_prices(connection)}
     lines: dict[str, list[CostLine]] = defaultdict(list)
-    differences = []
+    found = Found()
     for charge in truth:
         price = prices.get(price_of.get(charge.request_id, -1))
         if price is None:
-            differences.append(
-                f"request {charge.request_id}: charged by the provider, not recorded"
+            found.request(
+                charge.request_id,
+                "a record with a price",
+                None,
+                "The provider charged it, and it is not recorded. The provider is right.",
             )
             continue
         tier = charge.service_tier if charge.service_tier in price.tiers else "default"
@@ -58,15 +55,12 @@ def compare_with_truth(
         true = sum_lines(lines[request_id]) if lines.get(request_id) else 0
         exact = certain[request_id] == Certainty.EXACT
         if (exact and nano != true) or (not exact and nano < true):
-            differences.append(
-                f"request {request_id}: recorded {nano} ({certain[request_id]}), the provider"
-                f" charged {true} nano-dollars"
+            found.request(
+                request_id,
+                true if exact else f"at least {true}",
+                nano,
+                f"It is recorded as {certain[request_id]}. The provider's charge is what is"
+                " expected, and right.",
             )
-    return Check(
-        "I9",
-        "records = provider's charges",
-        "every charge of the provider is recorded: exactly, or as a labelled upper bound",
-        len(truth),
-        tuple(differences),
-        "Compare the request with the provider's bill.",
-    )
+    says = "every charge of the provider is recorded: exactly, or as a labelled upper bound"
+    return check("I9", "records = provider's charges", says, len(truth), found)

@@ -11,12 +11,17 @@ from sqlalchemy import Engine, insert, text
 
 from gateway.adapters.directory import Directory
 from gateway.adapters.epochs import note_epoch
-from gateway.adapters.price_rows import override_price
+from gateway.adapters.object_rows import write_objects
+from gateway.adapters.price_rows import override_price, price_by_id
 from gateway.adapters.redis_budgets import connect
 from gateway.adapters.tables import intents
 from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind
 from gateway.core.endings import hold_fields
+from gateway.core.long_work import Work
+from gateway.core.objects import Kind, OwnedObject, WorkState
+from gateway.core.outcomes import exact
 from gateway.core.prices import Meter, Rate
+from gateway.core.usage import Usage
 from gateway.workers.audit import run_audit
 from gateway.workers.audit_report import AuditReport, Charge
 from gateway.workers.recorder import Recorder
@@ -39,6 +44,9 @@ class Deployment:
         self.daily = self.budget("daily", WindowKind.DAY)
         self.soft = self.budget("soft", WindowKind.TOTAL, Enforcement.SOFT, limit=10)
         self.budgets = (self.total, self.daily, self.soft)
+        directory.create_team("another team")
+        directory.create_client("another team", "another client")
+        self.key = directory.create_key("client").id
         tiers = {"default": {Meter.INPUT: Rate(10, per=1), Meter.OUTPUT: Rate(20, per=1)}}
         self.price = override_price(engine, "m", tiers, valid_from=datetime(2026, 1, 1, tzinfo=UTC))
         world.version = directory.version()
@@ -49,7 +57,8 @@ class Deployment:
         for hold in (expired, corrected):
             world.lapse(hold)
             world.expire(hold)
-        world.settle(corrected, 30)
+        self.expired, self.corrected = expired.request_id, corrected.request_id
+        self.settle(corrected, 30)
         world.release(self.reserve())
         self.drain()
         self.waiting = self.serve(70)
@@ -72,8 +81,18 @@ class Deployment:
 
     def serve(self, cost: int) -> str:
         hold = self.reserve()
-        self.world.settle(hold, cost, 5, 5)
+        self.settle(hold, cost)
         return str(hold.request_id)
+
+    def settle(self, hold: Any, cost: int) -> None:
+        """Settle a hold at what the provider says that was used: whole tens of nano-dollars."""
+        price = price_by_id(self.engine, self.price)
+        assert price is not None
+        used = Usage(input_tokens=cost // 10)
+        outcome = exact(price, used, "default", 0, status=200)
+        assert outcome is not None
+        assert outcome.cost_nano == cost
+        self.world.budgets.settle(hold, cost, outcome.tokens, 0, outcome.as_json())
 
     def drain(self) -> None:
         client = connect(self.world.url, 5.0)
@@ -110,17 +129,48 @@ class Deployment:
             id=request_id,
         )
 
-    def disorder(self) -> None:
-        """A second event that is older than the first."""
+    def event(self, **changed: object) -> None:
+        """A second event like the one that waits, but for what is ``changed``."""
         keys = self.world.budgets.keys
         ((_, fields),) = self.redis.xrange(keys.events)
-        changed = {**fields, b"id": b"frq_older", b"cost": b"0", b"sequence": b"1"}
-        self.redis.xadd(keys.events, changed)
+        fresh = {name.encode(): str(value).encode() for name, value in changed.items()}
+        self.redis.xadd(keys.events, {**fields, b"cost": b"0", **fresh})
+
+    def work(self, request_id: str) -> None:
+        """A batch that runs at the provider, and has handed its hold over."""
+        hold = replace(self.open, request_id=request_id)
+        work = Work(hold, self.price, "batch")
+        one = OwnedObject(
+            Kind.BATCH,
+            "batch_1",
+            team_id=1,
+            client_id=1,
+            key_id=self.key,
+            created_at=1,
+            model="m",
+            work=work.as_fields(),
+            work_state=WorkState.OPEN,
+        )
+        write_objects(self.engine, [one])
+
+    def move(self, request_id: str) -> None:
+        """Have a record charged to the windows of another day."""
+        day = 24 * 3600 * 1000
+        self.sql(
+            "UPDATE usage_records SET budget_windows = :earlier WHERE request_id = :id",
+            earlier=self.open.placed_on.replace(
+                f"{self.daily.id}:{self.start(self.daily)}:",
+                f"{self.daily.id}:{self.start(self.daily) - day}:",
+            ),
+            id=request_id,
+        )
 
     @property
     def redis(self) -> Any:
         return self.world.budgets.redis
 
+    def start(self, budget: Budget) -> int:
+        return int(dict(self.open.budget_windows)[budget.id])
+
     def window(self, budget: Budget) -> str:
-        starts = dict(self.open.budget_windows)
-        return self.world.budgets.keys.budget(budget.id, starts[budget.id])
+        return self.world.budgets.keys.budget(budget.id, self.start(budget))

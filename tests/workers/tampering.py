@@ -3,144 +3,272 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tests.workers.audited import Deployment
 
 
-def _set(field: str, change: int) -> Callable[[Deployment], None]:
+@dataclass(frozen=True)
+class Tampering:
+    """How a deployment is broken, the checks that must say so, and the request they must name."""
+
+    does: Callable[[Deployment], Any]
+    broken: frozenset[str]
+    request: Callable[[Deployment], str] | None = None
+
+
+def _set(field: str, change: int) -> Callable[[Deployment], Any]:
     return lambda d: d.redis.hincrby(d.window(d.daily), field, change)
 
 
-def _sql(statement: str) -> Callable[[Deployment], None]:
+def _sql(statement: str) -> Callable[[Deployment], Any]:
     return lambda d: d.sql(statement)
 
 
-TAMPERED: dict[str, tuple[Callable[[Deployment], Any], set[str]]] = {
-    "spent raised": (_set("spent", 1), {"counters = records"}),
-    "spent lowered": (_set("spent", -1), {"counters = records"}),
-    "held raised": (_set("held", 1), {"held = open holds"}),
-    "held below zero": (_set("held", -500), {"held = open holds"}),
-    "counters lost": (
-        lambda d: d.redis.delete(d.window(d.daily)),
-        {"counters = records", "held = open holds"},
+def _of(
+    does: Callable[[Deployment], Any],
+    *broken: str,
+    names: Callable[[Deployment], str] | str | None = None,
+) -> Tampering:
+    request = (lambda _: names) if isinstance(names, str) else names
+    return Tampering(does, frozenset(broken), request)
+
+
+def _first(d: Deployment) -> str:
+    """The request that cost 100."""
+    return d.served[0]
+
+
+_CORRECTED = "(SELECT request_id FROM usage_records WHERE kind = 'correction')"
+_DEARER = (
+    '{"default":{"input":{"nano":11,"per":1,"steps":[]},"output":{"nano":20,"per":1,"steps":[]}}}'
+)
+
+COUNTERS: dict[str, Tampering] = {
+    "spent raised": _of(_set("spent", 1), "counters = records"),
+    "spent lowered": _of(_set("spent", -1), "counters = records"),
+    "charged twice": _of(_set("spent", 70), "counters = records", names=lambda d: d.waiting),
+    "recorded and not charged": _of(_set("spent", -100), "counters = records", names=_first),
+    "held raised": _of(_set("held", 1), "held = open holds"),
+    "held twice": _of(
+        _set("held", 200), "held = open holds", names=lambda d: str(d.open.request_id)
     ),
-    "an event lost": (
+    "held below zero": _of(_set("held", -500), "held = open holds"),
+    "counters lost": _of(
+        lambda d: d.redis.delete(d.window(d.daily)), "counters = records", "held = open holds"
+    ),
+    "an event lost": _of(
         lambda d: d.redis.xtrim(d.world.budgets.keys.events, maxlen=0, approximate=False),
-        {"counters = records"},
+        "counters = records",
+        "ends are recorded",
+        names=lambda d: d.waiting,
     ),
-    "an open hold lost": (
-        lambda d: d.redis.delete(d.world.budgets.keys.hold(d.open.request_id)),
-        {"held = open holds"},
+    "an open hold lost": _of(
+        lambda d: d.redis.delete(d.world.budgets.keys.hold(d.open.request_id)), "held = open holds"
     ),
-    "an event that cannot be read": (
-        lambda d: d.redis.xadd(d.world.budgets.keys.events, {"id": "x"}),
-        {"every event is recorded"},
+    "an event that cannot be read": _of(
+        lambda d: d.redis.xadd(d.world.budgets.keys.events, {"id": "frq_x"}),
+        "every event is recorded",
+        names="frq_x",
     ),
-    "an event set aside": (
-        lambda d: d.redis.xadd(d.world.budgets.keys.rejected_events, {"id": "x"}),
-        {"every event is recorded"},
+    "an event set aside": _of(
+        lambda d: d.redis.xadd(d.world.budgets.keys.rejected_events, {"id": "frq_x"}),
+        "every event is recorded",
+        names="frq_x",
     ),
-    "a record's cost changed": (
+    "a request in flight more": _of(
+        lambda d: d.redis.hincrby(d.world.budgets.keys.client(1), "inflight", 1),
+        "held = open holds",
+        names=lambda d: str(d.open.request_id),
+    ),
+    "a hold that is open beyond its end": _of(
+        lambda d: d.reopen(d.served[0]),
+        "held = open holds",
+        "one ending each",
+        "repeated calls change nothing",
+        names=_first,
+    ),
+    "an end that is forgotten": _of(
+        lambda d: d.redis.delete(d.world.budgets.keys.hold(d.served[0])),
+        "repeated calls change nothing",
+        names=_first,
+    ),
+    "a sequence that went back": _of(
+        lambda d: d.redis.hset(d.world.budgets.keys.state, "sequence", 1),
+        "the sequence never goes back",
+        names=lambda d: d.waiting,
+    ),
+    "another epoch": _of(
+        _sql("UPDATE deployment SET value = value + 1 WHERE name = 'epoch'"),
+        "the sequence never goes back",
+    ),
+    "admission suspended": _of(
+        lambda d: d.world.budgets.suspend("a test"), "the sequence never goes back"
+    ),
+    "events in another order": _of(
+        lambda d: d.event(id="frq_older", sequence=1),
+        "the sequence never goes back",
+        names="frq_older",
+    ),
+    "an event of what was recorded before": _of(
+        lambda d: d.event(id=d.served[0], kind="correction", sequence=0),
+        "one ending each",
+        names=_first,
+    ),
+    "an event of what is in flight": _of(
+        lambda d: d.event(id=d.open.request_id, sequence=0),
+        "one ending each",
+        names=lambda d: str(d.open.request_id),
+    ),
+}
+
+RECORDS: dict[str, Tampering] = {
+    "a record's cost changed": _of(
         _sql("UPDATE usage_records SET cost_nano = cost_nano + 1 WHERE cost_nano = 100"),
-        {"counters = records", "budget sums = records", "rollups = records", "labels are true"},
+        "counters = records",
+        "budget sums = records",
+        "rollups = records",
+        "labels are true",
+        names=_first,
     ),
-    "a record deleted": (
+    "a record deleted": _of(
         _sql("DELETE FROM usage_records WHERE cost_nano = 40"),
-        {"counters = records", "budget sums = records", "rollups = records"},
+        "counters = records",
+        "ends are recorded",
+        "budget sums = records",
+        "rollups = records",
+        names=lambda d: d.served[1],
     ),
-    "the request of a correction deleted": (
-        _sql(
-            "DELETE FROM usage_records WHERE kind = 'request' AND request_id IN"
-            " (SELECT request_id FROM usage_records WHERE kind = 'correction')"
-        ),
-        {
-            "counters = records",
-            "budget sums = records",
-            "rollups = records",
-            "one ending each",
-        },
+    "the request of a correction deleted": _of(
+        _sql(f"DELETE FROM usage_records WHERE kind = 'request' AND request_id IN {_CORRECTED}"),
+        "counters = records",
+        "budget sums = records",
+        "rollups = records",
+        "one ending each",
+        names=lambda d: d.corrected,
     ),
-    "an expired charge called exact": (
+    "an expired charge called exact": _of(
         _sql(
             "UPDATE usage_records SET certainty = 'exact'"
             " WHERE outcome = 'expired' AND kind = 'request'"
         ),
-        {"labels are true", "rollups = records"},
+        "labels are true",
+        "rollups = records",
+        names=lambda d: d.expired,
     ),
-    "a rollup's cost changed": (
-        _sql("UPDATE hourly_usage SET cost_nano = cost_nano + 1 WHERE certainty = 'exact'"),
-        {"rollups = records"},
-    ),
-    "a rollup's tokens changed": (
-        _sql("UPDATE hourly_usage SET output_tokens = output_tokens + 1"),
-        {"rollups = records"},
-    ),
-    "a rollup deleted": (_sql("DELETE FROM hourly_usage"), {"rollups = records"}),
-    "money moved between clients": (
-        _sql("UPDATE hourly_usage SET client_id = client_id + 1 WHERE certainty = 'exact'"),
-        {"rollups = records"},
-    ),
-    "a budget's sum changed": (
-        _sql("UPDATE budget_windows SET spent_nano = spent_nano - 1"),
-        {"budget sums = records"},
-    ),
-    "a budget's sum deleted": (_sql("DELETE FROM budget_windows"), {"budget sums = records"}),
-    "a request in flight more": (
-        lambda d: d.redis.hincrby(d.world.budgets.keys.client(1), "inflight", 1),
-        {"held = open holds"},
-    ),
-    "a hold that costs more than it held": (
+    "a hold that costs more than it held": _of(
         _sql("UPDATE usage_records SET hold_nano = 99 WHERE cost_nano = 100"),
-        {"cost <= hold"},
+        "cost <= hold",
+        names=_first,
     ),
-    "an expired request charged less than its hold": (
+    "an expired request charged less than its hold": _of(
         _sql(
             "UPDATE usage_records SET hold_nano = 201 WHERE outcome = 'expired'"
-            " AND request_id NOT IN"
-            " (SELECT request_id FROM usage_records WHERE kind = 'correction')"
+            f" AND request_id NOT IN {_CORRECTED}"
         ),
-        {"labels are true"},
+        "labels are true",
+        names=lambda d: d.expired,
     ),
-    "the lines of a cost changed": (
-        _sql("UPDATE usage_records SET cost_lines = '[]' WHERE cost_nano = 100"),
-        {"labels are true"},
+    "the price of a cost forgotten": _of(
+        _sql("UPDATE usage_records SET price_id = NULL WHERE cost_nano = 100"),
+        "labels are true",
+        names=_first,
     ),
-    "an intent that nothing is held for": (
-        lambda d: d.intend("frq_sent"),
-        {"intents are held"},
+    "the lines of a cost changed": _of(
+        _sql("UPDATE usage_records SET cost_lines = '[[\"input\",9,10,1]]' WHERE cost_nano = 100"),
+        "labels are true",
+        names=_first,
     ),
-    "a hold that is open beyond its end": (
-        lambda d: d.reopen(d.served[0]),
-        {"held = open holds", "one ending each", "a repetition changes nothing"},
+    "the lines of a cost spoiled": _of(
+        _sql("UPDATE usage_records SET cost_lines = '{' WHERE cost_nano = 100"),
+        "labels are true",
+        names=_first,
     ),
-    "an end that is forgotten": (
-        lambda d: d.redis.delete(d.world.budgets.keys.hold(d.served[0])),
-        {"a repetition changes nothing"},
+    "a price row changed": _of(
+        lambda d: d.sql(
+            "UPDATE prices SET tiers = :dearer WHERE id = :id", dearer=_DEARER, id=d.price
+        ),
+        "labels are true",
+        names=_first,
     ),
-    "a correction of what had not expired": (
+    "a price row deleted": _of(
+        lambda d: d.sql("DELETE FROM prices WHERE id = :id", id=d.price),
+        "labels are true",
+        names=_first,
+    ),
+    "a correction of what had not expired": _of(
         _sql(
             "UPDATE usage_records SET outcome = 'settled', certainty = 'unknown'"
-            " WHERE kind = 'request' AND request_id IN"
-            " (SELECT request_id FROM usage_records WHERE kind = 'correction')"
+            f" WHERE kind = 'request' AND request_id IN {_CORRECTED}"
         ),
-        {"one ending each"},
+        "one ending each",
+        names=lambda d: d.corrected,
     ),
-    "a request that escaped a budget": (
-        lambda d: d.escape(d.served[0]),
-        {"parents = children", "counters = records", "budget sums = records"},
+    "an intent that nothing is held for": _of(
+        lambda d: d.intend("frq_sent"), "intents are held", names="frq_sent"
     ),
-    "a sequence that went back": (
-        lambda d: d.redis.hset(d.world.budgets.keys.state, "sequence", 1),
-        {"the sequence never goes back"},
+    "an intent that cannot be read": _of(
+        lambda d: d.sql("INSERT INTO intents (request_id, hold) VALUES ('frq_sent', '{')"),
+        "intents are held",
+        names="frq_sent",
     ),
-    "another epoch": (
-        _sql("UPDATE deployment SET value = value + 1 WHERE name = 'epoch'"),
-        {"the sequence never goes back"},
-    ),
-    "events in another order": (
-        lambda d: d.disorder(),
-        {"the sequence never goes back"},
+    "work that nothing is held for": _of(
+        lambda d: d.work("frq_batch"), "intents are held", names="frq_batch"
     ),
 }
-"""How each invariant is broken, and the names of the checks that must say so."""
+
+SUMS: dict[str, Tampering] = {
+    "a rollup's cost changed": _of(
+        _sql("UPDATE hourly_usage SET cost_nano = cost_nano + 100 WHERE certainty = 'exact'"),
+        "rollups = records",
+        names=_first,
+    ),
+    "a rollup's tokens changed": _of(
+        _sql(
+            "UPDATE hourly_usage SET output_tokens = output_tokens + 1 WHERE certainty = 'unknown'"
+        ),
+        "rollups = records",
+        names=lambda d: d.expired,
+    ),
+    "a rollup's failures changed": _of(
+        _sql("UPDATE hourly_usage SET failures = failures + 1"), "rollups = records"
+    ),
+    "a rollup deleted": _of(_sql("DELETE FROM hourly_usage"), "rollups = records", names=_first),
+    "a rollup of nothing": _of(
+        _sql("UPDATE hourly_usage SET model = 'another'"), "rollups = records", names=_first
+    ),
+    "money moved between clients": _of(
+        _sql("UPDATE hourly_usage SET client_id = client_id + 1 WHERE certainty = 'exact'"),
+        "rollups = records",
+        "teams = clients = keys",
+    ),
+    "a client of another team": _of(
+        _sql("UPDATE clients SET team_id = (SELECT max(id) FROM teams)"),
+        "teams = clients = keys",
+    ),
+    "a key of another client": _of(
+        _sql("UPDATE keys SET client_id = (SELECT max(id) FROM clients)"),
+        "teams = clients = keys",
+    ),
+    "a budget's sum changed": _of(
+        _sql("UPDATE budget_windows SET spent_nano = spent_nano - 1"), "budget sums = records"
+    ),
+    "a budget's sum deleted": _of(_sql("DELETE FROM budget_windows"), "budget sums = records"),
+    "a request that escaped a budget": _of(
+        lambda d: d.escape(d.served[0]),
+        "parents = children",
+        "counters = records",
+        "budget sums = records",
+        names=_first,
+    ),
+    "a request that escaped a budget and cost nothing": _of(
+        lambda d: d.escape(d.served[2]), "parents = children", names=lambda d: d.served[2]
+    ),
+    "a request charged to another day": _of(
+        lambda d: d.move(d.served[2]), "parents = children", names=lambda d: d.served[2]
+    ),
+}
+
+TAMPERED = {**COUNTERS, **RECORDS, **SUMS}
+"""How each invariant is broken, and what must be said about it."""

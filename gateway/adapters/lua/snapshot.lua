@@ -3,9 +3,14 @@
 -- KEYS  1 state (see _hold.lua)   2 open holds   3 event stream
 --       4.. budget windows that are known to exist, then clients
 -- ARGV  1 start of the name of every hold   2 of every budget window   3 how many windows KEYS has
--- Returns  {now ms, events as XRANGE has them, {request id, budgets, context, handed, ...} of each
---           open hold, {budget window, spent, held, ...} of KEYS and of the windows of these
---           holds, {client, requests in flight, ...}, epoch, sequence}
+-- Returns  {now ms, newest event that waits ('' for none), {request id, budgets, context, handed,
+--           ...} of each open hold, {budget window, spent, held, ...} of KEYS and of the windows
+--           of these holds, {client, requests in flight, ...}, epoch, sequence, whether a rebuild
+--           is at work, why admission is suspended ('' where it is not), {request id, state, ...}
+--           of what is listed as an open hold and is none}
+--
+-- The events themselves are read afterwards, a page at a time: there may be a million of them, and
+-- nobody else is served while a script runs.
 
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -17,7 +22,7 @@ for i = 4, last do
   known[KEYS[i]] = true
 end
 
-local holds = {}
+local holds, strays = {}, {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   local hold = redis.call('HMGET', ARGV[1] .. id, 'state', 'budgets', 'context', 'handed')
   if hold[1] == 'open' then
@@ -32,6 +37,9 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
         known[name] = true
       end
     end
+  elseif #strays < 200 then
+    table.insert(strays, id)
+    table.insert(strays, hold[1] or 'gone')
   end
 end
 
@@ -51,6 +59,10 @@ for i = last + 1, #KEYS do
   table.insert(clients, redis.call('HGET', KEYS[i], 'inflight') or '0')
 end
 
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'sequence')
-return {now_ms, redis.call('XRANGE', KEYS[3], '-', '+'), holds, windows, clients, state[1] or '0',
-  state[2] or '0'}
+local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'admits', 'why', 'frozen_until')
+local frozen = state[5] and tonumber(state[5]) > now_ms
+local why = ''
+if state[1] and not state[3] then why = state[4] or 'for no reason that is noted' end
+return {now_ms, newest and newest[1] or '', holds, windows, clients, state[1] or '0',
+  state[2] or '0', frozen and 1 or 0, why, strays}
