@@ -87,6 +87,7 @@ def demo_settings(options: Options, upstream_port: int) -> Settings:
         OPENAI_API_KEY=SecretStr("sk-demo-not-a-key"),
         upstream_url=f"http://127.0.0.1:{upstream_port}/v1",
         data_dir=folder,
+        spool_dir=folder / "spool",
         redis_url=None,
         database_url=f"sqlite:///{folder / 'faregate.db'}",
         port=options.port,

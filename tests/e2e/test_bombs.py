@@ -24,7 +24,7 @@ from tests.e2e.traffic import CHAT, Caller, Reply, at_once, question
 MEGABYTE = 1024 * 1024
 AT_ONCE = 8
 ROOM = 64 * MEGABYTE
-GROWTH_MAX = 256 * MEGABYTE
+GROWTH_MAX = 320 * MEGABYTE
 """Room for large bodies three times over, and something for what is being read."""
 
 

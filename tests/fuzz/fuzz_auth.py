@@ -89,6 +89,9 @@ class _Standing:
     def policy_version(self) -> int:
         return 1
 
+    def admits(self) -> bool:
+        return True
+
     def still_refused(self, _client: Client) -> None:
         return None
 

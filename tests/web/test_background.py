@@ -10,10 +10,13 @@ from gevent.event import Event
 from structlog.testing import capture_logs
 
 import gateway.app
+from gateway.adapters.allowances import Allowances
 from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
+from gateway.adapters.roll_call import RollCall
+from gateway.adapters.watermarks import Watermarks
 from gateway.workers.expirer import Expirer
 
 
@@ -24,6 +27,10 @@ from gateway.workers.expirer import Expirer
         (HoldKeeper, "renew_leases", "lease_renewal"),
         (HoldKeeper, "resolve_backlog", "late_resolutions"),
         (ObjectKeeper, "note_late", "late_objects"),
+        (HoldKeeper, "adopt_spools", "adopted_spools"),
+        (RollCall, "watch", "roll_call"),
+        (Watermarks, "watch", "watermarks"),
+        (Allowances, "keep", "allowances"),
         (Expirer, "run", "expiry"),
         (Metrics, "watch", "gauges"),
     ],
@@ -49,6 +56,9 @@ def test_a_task_that_fails_is_logged_and_goes_on(
     def spawn(*args: Any) -> None:
         started.append(gevent.Greenlet.spawn(*args))
 
+    # The others would wait for Redis, in a process whose sockets are not gevent's.
+    for other, others_task in ((RollCall, "watch"), (Watermarks, "watch"), (Allowances, "keep")):
+        monkeypatch.setattr(other, others_task, lambda *_: gevent.sleep(1e6))
     monkeypatch.setattr(owner, task, fail_once)
     monkeypatch.setattr(gateway.app, "_AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(gevent, "spawn", spawn)
@@ -57,7 +67,7 @@ def test_a_task_that_fails_is_logged_and_goes_on(
         gateway.app.start_background(app)
         assert ran_again.wait(10)
     gevent.killall(started)
-    assert len(started) == 6
+    assert len(started) == 10
     (failed,) = [log for log in logs if log["event"] == "background.failed"]
     assert failed["task"] == name
     assert failed["exc_info"]

@@ -203,7 +203,9 @@ def test_holds_that_an_older_redis_takes_for_open_are_closed(
     assert world.counters(budgets[2].id) == (160, 100)
     assert world.limits()["inflight"] == 1
     assert world.settle(settled, 60) == "already"
-    assert world.settle(expired, 30) == "corrected"
+    assert world.settle(expired, 30) == "late", "SQL is asked whether it was corrected since"
+    corrected = world.budgets.settle(expired, 30, 5, 5, RESULT, charged_nano=100)
+    assert corrected.outcome == "corrected"
     assert world.settle(running, 20) == "settled"
     assert world.counters(budgets[2].id) == (110, 0)
     assert redis.zcard(keys.holds) == 0
