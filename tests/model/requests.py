@@ -245,13 +245,13 @@ class Requests:
         """End a request as its owner does: where Redis has lost what it knew, SQL is asked."""
         at, known = self.at, None
         output = self._random.randint(0, 60)
+        if life.hold.drawn_from:
+            self.part_again(life, asked=False)
         if self._must_ask(life, outcome):
             same(self.call(life, outcome, cost, output, None), "late", f"{outcome}, {life.state}")
             known = at.records.known(life)
             if known is None:
                 return f"{life.id} {cost} has ended, says SQL"
-        elif life.hold.drawn_from and life.state == "lost":
-            self.part_again(life, asked=False)
         elif life.state == "lost" and outcome == "released":
             known = -1
         return self.bring(life, outcome, cost, output, known)
