@@ -27,11 +27,13 @@ def main() -> int:
         try:
             play.play(options.steps)
         except Violation as violation:
-            _say(*play.tail)
             _say(
                 f"Violation after {play.steps:,} steps: {violation}",
                 f"Again: python -m tests.model --seed {seed} --deployment {play.deployments}",
+                "The fewest steps that were found to go wrong:",
             )
+            shorter = play.shrink()
+            _say(*play.said, f"Violation: {shorter or violation}")
             return 1
     for name, number in play.played.most_common():
         _say(f"{name:16}{number:>12,}")

@@ -34,7 +34,22 @@ def test_a_deployment_can_be_played_again_without_those_before_it(redis_url: str
     whole.play(DEPLOYMENT_STEPS + 40)
     alone = Play(redis_url, SEED, first=1)
     alone.play(40)
-    assert [said.split()[1] for said in whole.tail] == [said.split()[1] for said in alone.tail]
+    moves = [[said.split()[:2] for said in play.said] for play in (whole, alone)]
+    assert moves[0] == moves[1]
+
+
+def test_what_went_wrong_is_shown_in_few_steps(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play = Play(redis_url, SEED)
+    for gateway in play.at.gateways:
+        _plant(monkeypatch, gateway._hand_over, "if hold.handed then return {'already'} end", "")
+    with pytest.raises(Violation):
+        play.play(12_000)
+    before = len(play.said)
+    assert play.shrink(20) is not None
+    assert len(play.said) <= 20 < before
+    assert "hand_over" in play.said[-1]
 
 
 FAULTS = [
