@@ -259,7 +259,8 @@ def numbered_lines(
             raise BadRequest(
                 f"Line {number} of the {what} is longer than {bytes_max:,} bytes.", param=param
             )
-        if not (line := raw.strip()):
+        # What JSON has for white space, and nothing else that a provider may stumble over.
+        if not (line := raw.strip(b" \t\r\n")):
             continue
         if b"\r" in line:
             # White space to JSON, but to some readers the end of a line: they would find other

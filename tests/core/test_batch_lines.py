@@ -298,3 +298,12 @@ def test_the_first_line_names_the_model() -> None:
 def test_a_first_line_that_names_none_is_refused(raw: bytes, told: str) -> None:
     with pytest.raises(BadRequest, match=told):
         first_model(io.BytesIO(raw), *LIMITS)
+
+
+@pytest.mark.parametrize("odd", [b"\x0b", b"\x0c", b"\xc2\x85", b"\xc2\xa0", b"\x1c"])
+def test_only_white_space_of_json_stands_around_a_line(odd: bytes) -> None:
+    one = json.dumps(line(0, max_tokens=5)).encode()
+    assert bound_lines(io.BytesIO(b" \t" + one + b"\r\n\n"), CHAT, BY, *LIMITS).lines == 1
+    for content in (one + odd, odd + one, one + b"\n" + odd):
+        with pytest.raises(BadRequest):
+            bound_lines(io.BytesIO(content), CHAT, BY, *LIMITS)

@@ -157,7 +157,7 @@ def check(data: bytes) -> bool:
     content = data[1:]
     found = bound(content, endpoint)
     first = _first_model(content)
-    lines = [line for line in content.split(b"\n") if line.strip()]
+    lines = [line for line in content.split(b"\n") if line.strip(b" \t\r\n")]
     if isinstance(found, str):
         assert found.isprintable() or found
         if len(lines) > 1 and zlib.crc32(content) % 4 == 0:

@@ -17,17 +17,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.model")
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--deployment", type=int, default=0, help="the one to begin with")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4))
     _say(f"seed {seed}")
     begun = monotonic()
     with temporary_redis() as url:
-        play = Play(url, seed)
+        play = Play(url, seed, options.deployment)
         try:
             play.play(options.steps)
         except Violation as violation:
-            _say(*play.tail)
-            _say(f"Violation after {play.steps:,} steps of seed {seed}: {violation}")
+            _say(
+                f"Violation after {play.steps:,} steps: {violation}",
+                f"Again: python -m tests.model --seed {seed} --deployment {play.deployments}",
+                "The fewest steps that were found to go wrong:",
+            )
+            shorter = play.shrink()
+            _say(*play.said, f"Violation: {shorter or violation}")
             return 1
     for name, number in play.played.most_common():
         _say(f"{name:16}{number:>12,}")
