@@ -216,6 +216,9 @@ def sequence(state: RedisState, recorded: Recorded, waiting: Waiting) -> Check:
     rebuild = "Redis has lost something: the recorder rebuilds it, or run `faregate rebuild`."
     if recorded.epoch and recorded.epoch != state.epoch:
         found.add(Difference("epoch of Redis", recorded.epoch, state.epoch, rebuild))
+    if recorded.late and recorded.late == state.epoch:
+        said = "Usage of an earlier epoch was recorded after they had been set (I5)."
+        found.add(Difference("counters of Redis", "set from all records", said, rebuild))
     if state.suspended:
         said = "Requests are refused until the counters are rebuilt, which the recorder does."
         found.add(Difference("admission", "open", f"suspended: {state.suspended}", said))

@@ -103,6 +103,13 @@ COUNTERS: dict[str, Tampering] = {
         _sql("UPDATE deployment SET value = value + 1 WHERE name = 'epoch'"),
         "the sequence never goes back",
     ),
+    "usage that came after a rebuild": _of(
+        _sql(
+            "INSERT INTO deployment (name, value)"
+            " SELECT 'late', value FROM deployment WHERE name = 'epoch'"
+        ),
+        "the sequence never goes back",
+    ),
     "admission suspended": _of(
         lambda d: d.world.budgets.suspend("a test"), "the sequence never goes back"
     ),
