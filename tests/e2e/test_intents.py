@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-from collections.abc import Callable, Iterator
-
 import pytest
-from sqlalchemy import create_engine, text
 
 from gateway.adapters.tables import intents
 from tests.e2e.conftest import MakeRig
+from tests.e2e.locks import locked
 from tests.e2e.provider import report, until
 from tests.e2e.rig import Rig
 from tests.e2e.test_killed import Load, assert_all_recorded
@@ -22,32 +18,8 @@ def written_down(rig: Rig) -> set[str]:
         return set(connection.execute(intents.select()).scalars())
 
 
-@contextlib.contextmanager
-def sqlite_locked(rig: Rig) -> Iterator[None]:
-    path = str(rig.engine.url.database)
-    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        yield
-        other.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def postgres_locked(rig: Rig) -> Iterator[None]:
-    engine = create_engine(rig.engine.url)
-    with engine.begin() as connection:
-        connection.execute(text("LOCK TABLE intents IN ACCESS EXCLUSIVE MODE"))
-        yield
-    engine.dispose()
-
-
-LOCKS: dict[str, Callable[[Rig], contextlib.AbstractContextManager[None]]] = {
-    "sqlite": sqlite_locked,
-    "postgres": postgres_locked,
-}
-
-
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kind", list(LOCKS))
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_intents_in_sql(
     make_own_rig: MakeRig, shared_redis_url: str, request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -67,7 +39,7 @@ def test_intents_in_sql(
     report(f"intents in {kind}: {found['charges']} charged, all exact, no intent left")
 
     before = rig.provider.totals()["requests"]
-    with LOCKS[kind](rig):
+    with locked(rig, "intents"):
         refused = tenant.caller.chat()
         assert (refused.status, refused.error["code"]) == (503, "store_unavailable")
         assert refused.headers["retry-after"]

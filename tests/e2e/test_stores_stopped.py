@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from gateway.adapters.embedded_redis import EmbeddedRedis
 from tests.e2e.conftest import MakeRig
+from tests.e2e.locks import locked
 from tests.e2e.provider import SimulatedProvider, report, until
 from tests.e2e.rig import Rig, running
 from tests.e2e.test_killed import Load, assert_all_recorded
@@ -96,32 +94,8 @@ def test_redis_killed_and_started_again(durable_rig: Rig, durable_redis: Embedde
     _finish(rig, load, "Redis killed twice")
 
 
-@contextlib.contextmanager
-def _sqlite_locked(rig: Rig) -> Iterator[None]:
-    path = str(rig.engine.url.database)
-    with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        yield
-        other.execute("ROLLBACK")
-
-
-@contextlib.contextmanager
-def _postgres_locked(rig: Rig) -> Iterator[None]:
-    engine = create_engine(rig.engine.url)
-    with engine.begin() as connection:
-        connection.execute(text("LOCK TABLE usage_records, hourly_usage IN ACCESS EXCLUSIVE MODE"))
-        yield
-    engine.dispose()
-
-
-LOCKS: dict[str, Callable[[Rig], contextlib.AbstractContextManager[None]]] = {
-    "sqlite": _sqlite_locked,
-    "postgres": _postgres_locked,
-}
-
-
 @pytest.mark.timeout(120 + LOCK_SECONDS)
-@pytest.mark.parametrize("kind", list(LOCKS))
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_sql_locked_under_load(
     make_own_rig: MakeRig, shared_redis_url: str, request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -130,11 +104,11 @@ def test_sql_locked_under_load(
     load = Load(rig, rig.tenant(10**12))
     load.start(6)
     rig.provider.serve_some(20)
-    with LOCKS[kind](rig):
-        locked = time.monotonic()
+    with locked(rig, "usage_records, hourly_usage"):
+        since = time.monotonic()
         waiting = rig.redis().xlen(rig.keys.events)
         # Requests go on being served the whole time, and their events wait in Redis.
-        while time.monotonic() - locked < LOCK_SECONDS:
+        while time.monotonic() - since < LOCK_SECONDS:
             rig.provider.serve_some(10)
         assert rig.redis().xlen(rig.keys.events) >= waiting + 10
         assert rig.again(load.tenant).get("/readyz").status == 200

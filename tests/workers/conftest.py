@@ -8,6 +8,7 @@ import pytest
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from gateway.core.budgets import Budget
     from tests.adapters.redis_world import World
 
 
@@ -29,3 +30,11 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened = open_migrated(database_url)
     yield opened
     opened.dispose()
+
+
+@pytest.fixture
+def budgets(world: World, engine: Engine) -> list[Budget]:
+    """A day, a month and a total of one client, published."""
+    from tests.workers.rebuilding import made_budgets
+
+    return made_budgets(world, engine)

@@ -21,18 +21,12 @@ from gateway.workers.rebuilder import Rebuilder, Rebuilt
 from tests.adapters.redis_world import World
 from tests.workers.rebuilding import (
     drain,
-    made_budgets,
     raising,
     rebuild,
     rebuild_by_hand,
     rebuilder,
     spend,
 )
-
-
-@pytest.fixture
-def budgets(world: World, engine: Engine) -> list[Budget]:
-    return made_budgets(world, engine)
 
 
 def test_counters_come_back_as_they_were(

@@ -22,19 +22,12 @@ from tests.adapters.redis_world import RESULT, World
 from tests.workers.rebuilding import (
     LEASE,
     drain,
-    made_budgets,
     raising,
     rebuild,
     rebuild_by_hand,
     rebuilder,
     spend,
 )
-
-
-@pytest.fixture
-def budgets(world: World, engine: Engine) -> list[Budget]:
-    return made_budgets(world, engine)
-
 
 # Long-lived work
 
