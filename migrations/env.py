@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import text
 
 from gateway.adapters.database import open_engine
-from gateway.adapters.tables import metadata
+from gateway.adapters.schema import metadata
 from gateway.settings import load_settings
 
 

@@ -37,6 +37,30 @@ metadata = MetaData(
     }
 )
 
+SUMS = (
+    "requests",
+    "failures",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "image_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "audio_output_tokens",
+    "image_output_tokens",
+    "images",
+    "audio_milliseconds",
+    "characters",
+    "trained_tokens",
+    "web_search_calls",
+    "duration_ms",
+    "timed",
+    "cache_saved_nano",
+    "cost_nano",
+)
+"""What is summed over usage records: ``timed`` is how many of them have a duration."""
+
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only for a column declared INTEGER; its integers are 64-bit."""
 
@@ -105,6 +129,7 @@ teams = Table(
     Column("organization_id", BigId, ForeignKey("organizations.id"), nullable=False),
     Column("name", String(128), nullable=False, unique=True),
     Column("sharing", String(16), nullable=False, default="client", server_default="client"),
+    Column("removed_at", Utc),
     _created(),
 )
 
@@ -123,6 +148,7 @@ clients = Table(
     Column("clamp_output", Boolean, nullable=False, default=False),
     Column("may_fine_tune", Boolean, nullable=False, default=False, server_default=false()),
     Column("outage_allowance_nano", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("removed_at", Utc),
     _created(),
     Index(None, "team_id"),
 )
@@ -155,6 +181,7 @@ budgets = Table(
     Column("time_zone", String(64), nullable=False, default="UTC"),
     Column("enforcement", String(16), nullable=False, default="strict"),
     Column("model_pattern", String(128)),
+    Column("tag", String(193)),
     Column("removed_at", Utc),
     _created(),
     CheckConstraint("limit_nano >= 0", name="limit_not_negative"),
@@ -212,9 +239,13 @@ usage_records = Table(
     Column("upstream_id", String(256)),
     Column("duration_ms", BigInteger),
     Column("reason", String(32)),
+    Column("tags", Text, nullable=False, server_default="{}"),
+    Column("cache_saved_nano", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("request_id", "kind", "held_at"),
     Index("ix_usage_records_held_at", "held_at"),
     Index("ix_usage_records_client_id_held_at", "client_id", "held_at"),
+    Index("ix_usage_records_team_id_held_at", "team_id", "held_at"),
+    Index("ix_usage_records_model_held_at", "model", "held_at"),
     postgresql_partition_by="RANGE (held_at)",
 )
 """One immutable row per request, and one per correction. ``held_at`` is fixed by the hold, so
@@ -241,6 +272,10 @@ hourly_usage = Table(
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("audio_output_tokens", BigInteger, nullable=False),
     *_further_counts(),
+    *(
+        Column(name, BigInteger, nullable=False, server_default="0")
+        for name in ("image_input_tokens", "duration_ms", "timed", "cache_saved_nano")
+    ),
     Column("cost_nano", BigInteger, nullable=False),
     PrimaryKeyConstraint(
         "hour", "team_id", "client_id", "key_id", "endpoint", "model", "service_tier", "certainty"

@@ -8,57 +8,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, Row, Select, Table, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Row, Select, func, select, text
+from sqlalchemy.dialects import sqlite
 
 from gateway import failpoints
 from gateway.adapters.epochs import move_sequence, note_recorded
 from gateway.adapters.intents import forget_intents
-from gateway.adapters.tables import (
-    budget_windows,
-    clients,
-    hourly_usage,
-    teams,
-    usage_records,
-)
+from gateway.adapters.tables import clients, hourly_usage, teams, usage_records
+from gateway.adapters.usage_sums import add_sums
 from gateway.core.events import UsageEvent
 
-_SUMS = (
-    "requests",
-    "failures",
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "audio_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "audio_output_tokens",
-    "image_output_tokens",
-    "images",
-    "audio_milliseconds",
-    "characters",
-    "trained_tokens",
-    "web_search_calls",
-    "cost_nano",
-)
-_HOURLY_KEY = (
-    "hour",
-    "team_id",
-    "client_id",
-    "key_id",
-    "endpoint",
-    "model",
-    "service_tier",
-    "certainty",
-)
-
 _ASKED_AT_ONCE = 500
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    """An INSERT that can say ON CONFLICT in the connection's dialect."""
-    module = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return module.insert(table)
 
 
 def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
@@ -82,8 +42,7 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
         ordered = dict(sorted(by_key.items()))
         inserted = _insert_records(connection, [event.row for event in ordered.values()])
         fresh = [event for identity, event in ordered.items() if identity in inserted]
-        _add_hourly(connection, fresh)
-        _add_windows(connection, fresh)
+        add_sums(connection, fresh)
         forget_intents(connection, [event.row["request_id"] for event in events])
         move_sequence(connection, max(event.sequence for event in events))
         if fresh:
@@ -124,68 +83,6 @@ def _insert_records(connection: Connection, rows: list[dict[str, Any]]) -> set[t
     return {
         tuple(row) for row in connection.execute(insertion, {"rows": orjson.dumps(rows).decode()})
     }
-
-
-def _add_hourly(connection: Connection, events: Iterable[UsageEvent]) -> None:
-    sums: dict[tuple[Any, ...], dict[str, int]] = {}
-    for event in events:
-        row = event.row
-        hour = row["held_at"].replace(minute=0, second=0, microsecond=0)
-        key = (hour, *(row[name] for name in _HOURLY_KEY[1:]))
-        cell = sums.setdefault(key, dict.fromkeys(_SUMS, 0))
-        for name in _SUMS[2:]:
-            cell[name] += row[name]
-        if row["kind"] == "request":
-            cell["requests"] += 1
-            cell["failures"] += 1 if row["status"] >= 400 else 0
-        else:
-            # The request is counted already, with its whole hold as unknown: the cost moves
-            # from there to what it is now known to be.
-            guessed = sums.setdefault((*key[:-1], "unknown"), dict.fromkeys(_SUMS, 0))
-            guessed["cost_nano"] -= row["hold_nano"]
-            cell["cost_nano"] += row["hold_nano"]
-    _upsert(
-        connection,
-        hourly_usage,
-        _HOURLY_KEY,
-        _SUMS,
-        [dict(zip(_HOURLY_KEY, key, strict=True), **cell) for key, cell in sums.items()],
-    )
-
-
-def _add_windows(connection: Connection, events: Iterable[UsageEvent]) -> None:
-    sums: dict[tuple[int, datetime], list[int]] = {}
-    for event in events:
-        for window in event.windows:
-            cell = sums.setdefault(window, [0, 0])
-            cell[0] += event.row["cost_nano"]
-            cell[1] += 1
-    rows = [
-        {"budget_id": key[0], "window_start": key[1], "spent_nano": cell[0], "records": cell[1]}
-        for key, cell in sums.items()
-    ]
-    _upsert(
-        connection, budget_windows, ("budget_id", "window_start"), ("spent_nano", "records"), rows
-    )
-
-
-def _upsert(
-    connection: Connection,
-    table: Table,
-    key: Sequence[str],
-    sums: Sequence[str],
-    rows: list[dict[str, Any]],
-) -> None:
-    if not rows:
-        return
-    # In one order everywhere, so that two recorders cannot lock each other out.
-    rows.sort(key=lambda row: tuple(str(row[name]) for name in key))
-    statement = _insert(connection, table)
-    statement = statement.on_conflict_do_update(
-        index_elements=list(key),
-        set_={name: table.c[name] + statement.excluded[name] for name in sums},
-    )
-    connection.execute(statement, rows)
 
 
 _partitions_made: dict[str, set[str]] = {}

@@ -146,7 +146,14 @@ def _who(context: Mapping[str, Any]) -> dict[str, Any]:
         "model": _text(context["model"], 128),
         "streamed": streamed,
         "price_id": _optional(context["price_id"]),
+        "tags": _tags(context.get("tags", {})),
     }
+
+
+def _tags(value: Mapping[str, Any]) -> str:
+    """The tags of a request as JSON, in one order: names and values are text."""
+    found = {_text(name, 64): _text(item, 128) for name, item in sorted(value.items())}
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
 def _end(
@@ -164,4 +171,5 @@ def _end(
         "upstream_id": None if upstream_id is None else _text(upstream_id, 256),
         "duration_ms": _optional(result.get("duration_ms")),
         "reason": None if reason is None else _text(reason, 32),
+        "cache_saved_nano": _count(result.get("saved", 0)),
     }

@@ -17,7 +17,8 @@ from sqlalchemy import Column, Engine, MetaData, Table, inspect, select, text
 
 from gateway.adapters.database import DatabaseError, open_engine, schema_revision
 from gateway.adapters.migrations import check_schema, head_revision, upgrade
-from gateway.adapters.tables import hourly_usage, metadata, usage_records
+from gateway.adapters.schema import metadata
+from gateway.adapters.tables import hourly_usage, usage_records
 from tests.cli.rig import record_request
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Engine, insert, select, text
 
 from gateway.adapters.redis_budgets import RedisBudgets, connect
-from gateway.adapters.tables import metadata, usage_records
+from gateway.adapters.schema import metadata
+from gateway.adapters.tables import usage_records
 from gateway.core.holds import BudgetRefused
 from gateway.core.usage import Usage
 from gateway.workers.audit import run_audit
