@@ -67,16 +67,16 @@ daily_tags = Table(
 """``daily_usage`` of the records that carry a tag. A record with two tags is in two rows; what has
 no value for a tag is the difference to ``daily_usage``."""
 
-hourly_latency = Table(
-    "hourly_latency",
+daily_latency = Table(
+    "daily_latency",
     metadata,
-    Column("hour", Utc, nullable=False),
+    Column("day", Utc, nullable=False),
     Column("team_id", BigInteger, nullable=False),
     Column("client_id", BigInteger, nullable=False),
     Column("model", String(128), nullable=False),
     Column("bucket", Integer, nullable=False),
     Column("requests", BigInteger, nullable=False),
-    PrimaryKeyConstraint("hour", "team_id", "client_id", "model", "bucket"),
+    PrimaryKeyConstraint("day", "team_id", "client_id", "model", "bucket"),
 )
 """How long requests took, in the buckets of ``core.latency``."""
 

@@ -6,7 +6,6 @@ Only records that were really inserted are given here, so that a sum counts each
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,15 +15,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.adapters.rollup_tables import (
     WHO_AND_WHAT,
     daily_costs,
+    daily_latency,
     daily_tags,
     daily_usage,
-    hourly_latency,
 )
 from gateway.adapters.tables import SUMS, budget_windows, hourly_usage
 from gateway.core.events import UsageEvent
 from gateway.core.latency import bucket_of
 from gateway.core.line_items import HOLD, LineItem, line_items
 from gateway.core.prices import CostLine, Meter
+from gateway.core.reports import day_of, hour_of
 
 _Row = dict[str, Any]
 _Cells = dict[tuple[Any, ...], _Row]
@@ -49,16 +49,6 @@ def add_sums(connection: Connection, events: Sequence[UsageEvent]) -> None:
     _add_costs(connection, rows)
     _add_latency(connection, rows)
     _add_windows(connection, events)
-
-
-def hour_of(moment: datetime) -> datetime:
-    """The start of the hour of ``moment``."""
-    return moment.replace(minute=0, second=0, microsecond=0)
-
-
-def day_of(moment: datetime) -> datetime:
-    """The start of the day in UTC of ``moment``."""
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def parts(row: _Row) -> Iterator[tuple[str, _Row]]:
@@ -125,10 +115,10 @@ def _add_latency(connection: Connection, rows: Iterable[_Row]) -> None:
     for row in rows:
         if row["duration_ms"] is not None:
             who = (row["team_id"], row["client_id"], row["model"])
-            key = (hour_of(row["held_at"]), *who, bucket_of(row["duration_ms"]))
+            key = (day_of(row["held_at"]), *who, bucket_of(row["duration_ms"]))
             _add(cells, key, {"requests": 1})
-    columns = ("hour", "team_id", "client_id", "model", "bucket")
-    upsert(connection, hourly_latency, columns, ("requests",), cells)
+    columns = ("day", "team_id", "client_id", "model", "bucket")
+    upsert(connection, daily_latency, columns, ("requests",), cells)
 
 
 def _add_windows(connection: Connection, events: Iterable[UsageEvent]) -> None:

@@ -155,15 +155,15 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
-        "hourly_latency",
-        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        "daily_latency",
+        sa.Column("day", sa.DateTime(timezone=True), nullable=False),
         sa.Column("team_id", sa.BigInteger(), nullable=False),
         sa.Column("client_id", sa.BigInteger(), nullable=False),
         sa.Column("model", sa.String(128), nullable=False),
         sa.Column("bucket", sa.Integer(), nullable=False),
         sa.Column("requests", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "hour", "team_id", "client_id", "model", "bucket", name="pk_hourly_latency"
+            "day", "team_id", "client_id", "model", "bucket", name="pk_daily_latency"
         ),
     )
     op.create_table(
@@ -223,16 +223,22 @@ def _backfill(connection: sa.Connection) -> None:
         if row.duration_ms is not None:
             further[hour, who, "duration_ms"] += row.duration_ms
             further[hour, who, "timed"] += 1
-            latency[hour, row.team_id, row.client_id, row.model, bucket_of(row.duration_ms)] += 1
+            latency[
+                hour.replace(hour=0),
+                row.team_id,
+                row.client_id,
+                row.model,
+                bucket_of(row.duration_ms),
+            ] += 1
         for certainty, item in _items(row):
             key = (hour.replace(hour=0), *who[:-1], certainty, item.name)
             costs[key, "quantity"] += item.quantity
             costs[key, "cost_nano"] += item.nano
     connection.execution_options(yield_per=None)
     _insert(connection, "daily_costs", ("day", *WHO, "line_item"), costs)
-    names = ("hour", "team_id", "client_id", "model", "bucket")
+    names = ("day", "team_id", "client_id", "model", "bucket")
     _insert(
-        connection, "hourly_latency", names, {(key, "requests"): n for key, n in latency.items()}
+        connection, "daily_latency", names, {(key, "requests"): n for key, n in latency.items()}
     )
     for (hour, who, name), count in further.items():
         if count:
@@ -293,7 +299,7 @@ def downgrade() -> None:
     op.drop_column("hourly_usage", "duration_ms")
     op.drop_column("hourly_usage", "image_input_tokens")
     op.drop_table("hourly_refusals")
-    op.drop_table("hourly_latency")
+    op.drop_table("daily_latency")
     op.drop_table("daily_usage")
     op.drop_table("daily_tags")
     op.drop_table("daily_costs")
