@@ -72,13 +72,27 @@ def parts(row: _Row) -> Iterator[tuple[str, _Row]]:
 
 def items(row: _Row) -> Iterator[tuple[str, LineItem]]:
     """What one record adds to the costs by line item: (certainty, item) pairs."""
-    lines = [CostLine(Meter(name), *rest) for name, *rest in orjson.loads(row["cost_lines"])]
+    lines = _lines(row["cost_lines"])
     cost = row["cost_nano"]
     if row["kind"] != "request":
         yield "unknown", LineItem(HOLD, 0, -row["hold_nano"])
         cost += row["hold_nano"]
     for item in line_items(lines, cost, row["certainty"]):
         yield row["certainty"], item
+
+
+def _lines(text: str) -> list[CostLine]:
+    """The lines of a record; none where they cannot be read: money is recorded all the same."""
+    try:
+        lines = [CostLine(Meter(name), *rest) for name, *rest in orjson.loads(text)]
+    except (ValueError, TypeError):
+        return []
+    numbers = ((line.count, line.nano, line.per) for line in lines)
+    if all(type(n) is int for line in numbers for n in line) and all(
+        line.per > 0 for line in lines
+    ):
+        return lines
+    return []
 
 
 def _add_usage(connection: Connection, rows: Iterable[_Row]) -> None:

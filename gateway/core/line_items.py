@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from math import lcm
 
+from gateway.core.money import divide_up
 from gateway.core.prices import CostLine
 
 HOLD = "hold"
@@ -33,10 +34,11 @@ class LineItem:
 def line_items(lines: Sequence[CostLine], cost_nano: int, certainty: str) -> list[LineItem]:
     """The items of a record that was charged ``cost_nano`` for ``lines``; they sum to it."""
     items = []
-    exact, rounded = Fraction(0), 0
+    common = lcm(*(line.per for line in lines))
+    exact, rounded = 0, 0
     for line in lines:
-        exact += Fraction(line.count * line.nano, line.per)
-        up = -(-exact.numerator // exact.denominator)
+        exact += line.count * line.nano * (common // line.per)
+        up = divide_up(exact, common)
         items.append(LineItem(line.meter.value, line.count, up - rounded))
         rounded = up
     if rest := cost_nano - rounded:

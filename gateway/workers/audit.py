@@ -26,6 +26,7 @@ from gateway.workers import audit_requests as requests
 from gateway.workers import audit_rollups as rollups
 from gateway.workers.audit_costs import Costs
 from gateway.workers.audit_coverage import Coverage
+from gateway.workers.audit_days import Days
 from gateway.workers.audit_records import Records, pages
 from gateway.workers.audit_report import AuditReport, Charge, Check, Found, check
 from gateway.workers.audit_state import Defined, RedisState, read_redis
@@ -54,6 +55,8 @@ _COLUMNS = (
     "budget_windows",
     "price_id",
     "cost_lines",
+    "tags",
+    "duration_ms",
     *USAGE_COLUMNS,
 )
 
@@ -90,11 +93,12 @@ def _look(
         waiting.compare(lambda ids: known_of(requests.rows_of(connection, ids)))
         defined = Defined(connection)
         records, coverage = Records(state.now_ms), Coverage(defined)
-        costs = Costs(stored_prices(connection))
+        costs, days = Costs(stored_prices(connection)), Days()
         for row in _rows(connection):
             records.add(row)
             coverage.add(row)
             costs.add(row)
+            days.add(row)
         if any(not waiting.knows(*identity) for identity in records.same_moment):
             return None
         records.add_later(waiting, state)
@@ -110,6 +114,7 @@ def _look(
             repeats.events(engine, connection),
             rollups.rollups(connection),
             rollups.owners(connection),
+            *days.checks(connection),
             coverage.check(),
             costs.check(),
             counters.sequence(state, recorded, waiting),

@@ -23,8 +23,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from gateway.adapters.tables import Utc, clients, hourly_usage, keys, usage_records
-from gateway.core.events import USAGE_COLUMNS
+from gateway.adapters.control_tables import adjustments
+from gateway.adapters.tables import SUMS, Utc, clients, hourly_usage, keys, usage_records
 from gateway.core.usage import Certainty
 from gateway.workers.audit_records import pages
 from gateway.workers.audit_report import Check, Difference, Found, check
@@ -32,8 +32,11 @@ from gateway.workers.audit_report import Check, Difference, Found, check
 _CELL = ("hour", "team_id", "client_id", "key_id", "endpoint", "model", "service_tier", "certainty")
 """What the hourly sums are kept by."""
 
-_COUNTS = tuple(name for name in USAGE_COLUMNS if name in hourly_usage.c)
-_SUMS = ("requests", "failures", *_COUNTS, "cost_nano")
+_ADJUSTED = "adjusted"
+_FURTHER = tuple(
+    name for name in SUMS if name not in ("requests", "failures", "timed", "cost_nano")
+)
+_SUMS = ("requests", "failures", *_FURTHER, "timed", "cost_nano")
 
 _EXPLAINED = 20
 """Cells that are explained by their requests."""
@@ -42,19 +45,21 @@ _NAMED = 3
 
 
 def rollups(connection: Connection) -> Check:
-    """The hourly sums of teams, clients and keys are those of their records."""
+    """The hourly sums of teams, clients and keys are those of their records and adjustments."""
     found = Found()
     for number, row in enumerate(pages(connection, _differing(connection))):
         found.add(_differs(connection, row, explained=number < _EXPLAINED))
     stored = connection.execute(select(func.count()).select_from(hourly_usage)).scalar_one()
-    says = "the hourly sums of teams, clients and keys are those of their records"
+    says = "the hourly sums of teams, clients and keys are those of their records and adjustments"
     return check("I8", "rollups = records", says, int(stored), found)
 
 
 def owners(connection: Connection) -> Check:
     """What is summed for a client belongs to its team, and what for a key to its client."""
     h = hourly_usage.c
-    summed = select(h.team_id, h.client_id, h.key_id).distinct().subquery()
+    # An adjustment may be of a client that nobody knows.
+    known = select(h.team_id, h.client_id, h.key_id).where(h.certainty != _ADJUSTED)
+    summed = known.distinct().subquery()
     s = summed.c
     query = select(
         s.team_id, s.client_id, s.key_id, clients.c.team_id, keys.c.client_id
@@ -97,15 +102,14 @@ def _differing(connection: Connection) -> Select[Any]:
     cell = (hour, *(c[name] for name in _CELL[1:]))
     failed = case((c.status >= 400, 1), else_=0)
     nothing = [literal(0) for _ in _SUMS]
-    requests = [literal(1), failed, *(c[name] for name in _COUNTS), c.cost_nano]
-    corrected = [
-        literal(0),
-        literal(0),
-        *(c[name] for name in _COUNTS),
-        c.hold_nano + c.cost_nano,
-    ]
+    counts: list[Any] = [func.coalesce(c[name], 0) for name in _FURTHER]
+    counts.append(case((c.duration_ms.is_not(None), 1), else_=0))
+    requests = [literal(1), failed, *counts, c.cost_nano]
+    corrected = [literal(0), literal(0), *counts, c.hold_nano + c.cost_nano]
     # A correction moves the hold that was charged as unknown to what it is known to be.
     guessed = [*nothing[:-1], -c.hold_nano]
+    a = adjustments.c
+    posted = (a.day, *(a[name] for name in _CELL[1:-1]), literal(_ADJUSTED))
     h = hourly_usage.c
     stored = [h[name] for name in _SUMS]
     parts = [
@@ -114,6 +118,7 @@ def _differing(connection: Connection) -> Select[Any]:
         _part((*cell[:-1], literal(Certainty.UNKNOWN.value)), guessed, nothing).where(
             c.kind != "request"
         ),
+        _part(posted, [*nothing[:-1], a.cost_nano], nothing),
         _part(tuple(h[name] for name in _CELL), nothing, stored),
     ]
     both = union_all(*parts).subquery()

@@ -24,6 +24,7 @@ def event(request_id: str, cost: int = 100, *, at: int = AT, **changes: Any) -> 
         "price_id": None,
         "tier": "default",
         "streamed": False,
+        "tags": {},
     }
     result: dict[str, Any] = {"status": 200, "usage": {"input_tokens": 7, "output_tokens": 3}}
     fields: dict[str, Any] = {

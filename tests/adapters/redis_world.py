@@ -74,6 +74,7 @@ class World:
             "price_id": price_id,
             "tier": "default",
             "streamed": False,
+            "tags": {"project": "alpha"},
         }
         return HoldRequest(
             request_id or f"frq_{next(self.ids)}",

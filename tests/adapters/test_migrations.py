@@ -17,8 +17,11 @@ from sqlalchemy import Column, Engine, MetaData, Table, inspect, select, text
 
 from gateway.adapters.database import DatabaseError, open_engine, schema_revision
 from gateway.adapters.migrations import check_schema, head_revision, upgrade
+from gateway.adapters.rollup_tables import daily_costs, daily_latency, daily_usage
 from gateway.adapters.schema import metadata
 from gateway.adapters.tables import hourly_usage, usage_records
+from tests.adapters.recorded import rows
+from tests.adapters.varied import fill
 from tests.cli.rig import record_request
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
@@ -175,6 +178,21 @@ def test_the_counts_can_be_taken_back(engine: Engine) -> None:
     assert "audio_output_tokens" in names
     upgrade(engine)
     assert differences(engine) == []
+
+
+def test_rollups_are_made_of_the_records_that_are_there(engine: Engine) -> None:
+    upgrade(engine)
+    fill(engine)
+    # What no record before these tables had: tags, and what a cache saved.
+    with engine.begin() as connection:
+        for table in (hourly_usage, daily_usage):
+            connection.execute(table.update().values(cache_saved_nano=0))
+    tables = (hourly_usage, daily_usage, daily_costs, daily_latency)
+    before = [rows(engine, table) for table in tables]
+    migrate(engine, "0005")
+    upgrade(engine)
+    assert [rows(engine, table) for table in tables] == before
+    assert all(before)
 
 
 def test_there_is_one_head_and_one_way_to_it() -> None:

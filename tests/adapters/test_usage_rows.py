@@ -66,7 +66,7 @@ def test_every_count_is_recorded_and_summed_by_the_hour(engine: Engine) -> None:
     (hour,) = rows(engine, hourly_usage)
     for name in set(USAGE_COLUMNS) & set(hourly_usage.columns.keys()):
         assert hour._mapping[name] == 2 * counts[name] + third._mapping[name], name
-    assert set(USAGE_COLUMNS) - set(hourly_usage.columns.keys()) == {"image_input_tokens"}
+    assert set(USAGE_COLUMNS) <= set(hourly_usage.columns.keys())
 
 
 def test_a_correction_changes_cost_and_no_count(engine: Engine) -> None:

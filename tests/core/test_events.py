@@ -77,6 +77,8 @@ def test_every_field_of_an_event_becomes_a_row() -> None:
         "upstream_id": "req_9",
         "duration_ms": 42,
         "reason": "why",
+        "tags": "{}",
+        "cache_saved_nano": 0,
         **dict.fromkeys(USAGE_COLUMNS, 0),
         "input_tokens": 10,
         "cached_input_tokens": 4,

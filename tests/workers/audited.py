@@ -92,7 +92,8 @@ class Deployment:
         outcome = exact(price, used, "default", 0, status=200)
         assert outcome is not None
         assert outcome.cost_nano == cost
-        self.world.budgets.settle(hold, cost, outcome.tokens, 0, outcome.as_json())
+        told = replace(outcome, duration_ms=12).as_json()
+        self.world.budgets.settle(hold, cost, outcome.tokens, 0, told)
 
     def drain(self) -> None:
         client = connect(self.world.url, 5.0)

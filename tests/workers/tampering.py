@@ -137,6 +137,8 @@ RECORDS: dict[str, Tampering] = {
         "budget sums = records",
         "rollups = records",
         "labels are true",
+        "daily_costs = records",
+        "daily_tags = records",
         names=_first,
     ),
     "a record deleted": _of(
@@ -145,6 +147,9 @@ RECORDS: dict[str, Tampering] = {
         "ends are recorded",
         "budget sums = records",
         "rollups = records",
+        "daily_costs = records",
+        "daily_tags = records",
+        "daily_latency = records",
         names=lambda d: d.served[1],
     ),
     "the request of a correction deleted": _of(
@@ -153,6 +158,8 @@ RECORDS: dict[str, Tampering] = {
         "budget sums = records",
         "rollups = records",
         "one ending each",
+        "daily_costs = records",
+        "daily_tags = records",
         names=lambda d: d.corrected,
     ),
     "an expired charge called exact": _of(
@@ -162,6 +169,7 @@ RECORDS: dict[str, Tampering] = {
         ),
         "labels are true",
         "rollups = records",
+        "daily_costs = records",
         names=lambda d: d.expired,
     ),
     "a hold that costs more than it held": _of(
@@ -185,11 +193,13 @@ RECORDS: dict[str, Tampering] = {
     "the lines of a cost changed": _of(
         _sql("UPDATE usage_records SET cost_lines = '[[\"input\",9,10,1]]' WHERE cost_nano = 100"),
         "labels are true",
+        "daily_costs = records",
         names=_first,
     ),
     "the lines of a cost spoiled": _of(
         _sql("UPDATE usage_records SET cost_lines = '{' WHERE cost_nano = 100"),
         "labels are true",
+        "daily_costs = records",
         names=_first,
     ),
     "a price row changed": _of(
@@ -229,6 +239,7 @@ SUMS: dict[str, Tampering] = {
     "a rollup's cost changed": _of(
         _sql("UPDATE hourly_usage SET cost_nano = cost_nano + 100 WHERE certainty = 'exact'"),
         "rollups = records",
+        "days = hours",
         names=_first,
     ),
     "a rollup's tokens changed": _of(
@@ -236,19 +247,51 @@ SUMS: dict[str, Tampering] = {
             "UPDATE hourly_usage SET output_tokens = output_tokens + 1 WHERE certainty = 'unknown'"
         ),
         "rollups = records",
+        "days = hours",
         names=lambda d: d.expired,
     ),
     "a rollup's failures changed": _of(
-        _sql("UPDATE hourly_usage SET failures = failures + 1"), "rollups = records"
+        _sql("UPDATE hourly_usage SET failures = failures + 1"), "rollups = records", "days = hours"
     ),
-    "a rollup deleted": _of(_sql("DELETE FROM hourly_usage"), "rollups = records", names=_first),
+    "a rollup deleted": _of(
+        _sql("DELETE FROM hourly_usage"), "rollups = records", "days = hours", names=_first
+    ),
     "a rollup of nothing": _of(
-        _sql("UPDATE hourly_usage SET model = 'another'"), "rollups = records", names=_first
+        _sql("UPDATE hourly_usage SET model = 'another'"),
+        "rollups = records",
+        "days = hours",
+        names=_first,
     ),
     "money moved between clients": _of(
         _sql("UPDATE hourly_usage SET client_id = client_id + 1 WHERE certainty = 'exact'"),
         "rollups = records",
+        "days = hours",
         "teams = clients = keys",
+    ),
+    "a day's cost changed": _of(
+        _sql("UPDATE daily_usage SET cost_nano = cost_nano + 1"), "days = hours"
+    ),
+    "a day deleted": _of(_sql("DELETE FROM daily_usage"), "days = hours"),
+    "a line item's cost changed": _of(
+        _sql("UPDATE daily_costs SET cost_nano = cost_nano - 1 WHERE line_item = 'input'"),
+        "daily_costs = records",
+    ),
+    "the line items deleted": _of(_sql("DELETE FROM daily_costs"), "daily_costs = records"),
+    "a tag's cost changed": _of(
+        _sql("UPDATE daily_tags SET cost_nano = cost_nano + 1 WHERE certainty = 'exact'"),
+        "daily_tags = records",
+    ),
+    "a tag of nothing": _of(_sql("UPDATE daily_tags SET value = 'beta'"), "daily_tags = records"),
+    "durations lost": _of(_sql("DELETE FROM daily_latency"), "daily_latency = records"),
+    "an adjustment that no sum has": _of(
+        _sql(
+            "INSERT INTO adjustments (day, team_id, client_id, key_id, endpoint, model,"
+            " service_tier, line_item, cost_nano, reason, source, source_id, note, posted_at,"
+            " posted_by) VALUES ('2026-01-05 00:00:00.000000', 0, 0, 0, '', 'm', 'default',"
+            " 'input', 5, 'price', 'repricing', 1, '', '2026-01-05 00:00:00.000000', 'x')"
+        ),
+        "rollups = records",
+        "daily_costs = records",
     ),
     "a client of another team": _of(
         _sql("UPDATE clients SET team_id = (SELECT max(id) FROM teams)"),

@@ -121,7 +121,10 @@ def contents(d: Deployment) -> dict[str, object]:
 def _snapshot(d: Deployment) -> Callable[[], None]:
     """A function that puts both stores back as they are now."""
     dumped = {name: d.redis.dump(name) for name in d.redis.scan_iter()}
-    copied = "usage_records hourly_usage budget_windows intents deployment prices owned_objects"
+    copied = (
+        "usage_records hourly_usage daily_usage daily_costs daily_tags daily_latency adjustments"
+        " budget_windows intents deployment prices owned_objects"
+    )
     tables = copied.split()
     with d.engine.connect() as connection:
         kept = {
