@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from gateway.control_settings import ControlSettings
 
 ServiceTierForAuto = Literal["default", "flex", "priority"]
 
@@ -20,7 +22,7 @@ class SettingsError(ValueError):
     """A setting is missing or malformed; the message says which and what to set."""
 
 
-class Settings(BaseSettings):
+class Settings(ControlSettings):
     """One deployment's configuration. Field descriptions are the documentation."""
 
     model_config = SettingsConfigDict(

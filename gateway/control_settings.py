@@ -1,0 +1,103 @@
+"""The settings of the control plane: who signs in, and how the dashboard is reached.
+
+A part of ``gateway.settings``, which reads them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class ControlSettings(BaseSettings):
+    """Settings of the dashboard and the admin API. Field descriptions are the documentation."""
+
+    public_url: str | None = Field(
+        default=None,
+        description=(
+            "URL that people reach the dashboard by, such as https://faregate.example.com. Needed"
+            " for OIDC behind a proxy; with https, cookies are sent over https alone."
+        ),
+    )
+    cookie_secure: bool = Field(
+        default=False,
+        description=(
+            "True: cookies are sent over https alone, also where a proxy ends TLS and the gateway"
+            " itself sees http."
+        ),
+    )
+    trusted_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=8,
+        description=(
+            "How many proxies stand before the gateway and add to X-Forwarded-For: whose address is"
+            " limited at sign-in and written to the audit log. 0: the header is not believed."
+        ),
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description=(
+            "Issuer URL of an OpenID Connect provider that people sign in with, as in its discovery"
+            " document. Unset: local accounts alone."
+        ),
+    )
+    oidc_client_id: str | None = Field(
+        default=None, description="Client id of Faregate at the OpenID Connect provider."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None,
+        description="Client secret at the OpenID Connect provider; unset for a public client.",
+    )
+    oidc_groups_claim: str = Field(
+        default="groups", description="Claim of the ID token that lists somebody's groups."
+    )
+    oidc_admin_groups: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Groups whose members are admins, comma-separated."
+    )
+    oidc_finance_groups: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Groups whose members may read everything, comma-separated."
+    )
+
+    @field_validator("oidc_admin_groups", "oidc_finance_groups", mode="before")
+    @classmethod
+    def _split_groups(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise ValueError("must be an https:// URL")
+        if not url.hostname or url.query or url.fragment:
+            raise ValueError("must be a URL without a query, such as https://login.example.com")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        url = urlsplit(value)
+        bare = url.path in ("", "/") and not (url.query or url.fragment)
+        if url.scheme not in ("http", "https") or not url.hostname or not bare:
+            raise ValueError(
+                "must be http:// or https:// and a host, without a path: the dashboard is served"
+                " at the top of its host"
+            )
+        return value.rstrip("/")
+
+    @property
+    def cookies_over_https_alone(self) -> bool:
+        """Whether cookies are secure whatever the scheme that the gateway itself sees."""
+        return self.cookie_secure or (self.public_url or "").startswith("https://")
