@@ -125,6 +125,7 @@ adjustments = Table(
     Column("posted_at", Utc, nullable=False),
     Column("posted_by", String(160), nullable=False),
     Index(None, "day"),
+    Index(None, "request_id"),
     Index("ix_adjustments_source_source_id", "source", "source_id"),
 )
 """Later correcting rows; records are never edited. ``source`` is reconciliation or repricing. They

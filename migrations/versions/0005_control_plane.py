@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_adjustments"),
     )
     op.create_index("ix_adjustments_day", "adjustments", ["day"])
+    op.create_index("ix_adjustments_request_id", "adjustments", ["request_id"])
     op.create_index("ix_adjustments_source_source_id", "adjustments", ["source", "source_id"])
 
     op.create_table(
