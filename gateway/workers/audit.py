@@ -54,6 +54,7 @@ _COLUMNS = (
     "budget_windows",
     "price_id",
     "cost_lines",
+    "tags",
     *USAGE_COLUMNS,
 )
 
