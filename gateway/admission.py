@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import orjson
@@ -17,6 +18,7 @@ from gateway.adapters.redis_replies import CountersLost
 from gateway.core.errors import StoreFull, StoreUnavailable
 from gateway.core.holds import BudgetRefused, Hold, HoldRequest, PolicyStale, RateRefused
 from gateway.core.refusals import over_budget, rate_limited
+from gateway.core.tags import NO_TAGS, tags_of
 from gateway.exchange import Exchange, Gate, Prepare, named
 from gateway.relay import release
 
@@ -36,8 +38,11 @@ _DRAWABLE = frozenset(
 _log = structlog.get_logger(__name__)
 
 
-def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
-    """Prepare a request under the policy in force and place its hold, or raise ApiError."""
+def admit(gate: Gate, prepare: Prepare, header: str | None = None) -> tuple[Exchange, Hold]:
+    """Prepare a request under the policy in force and place its hold, or raise ApiError.
+
+    ``header`` has the tags that the request came with (``core.tags``).
+    """
     reached = gate.watermarks.reached
     if reached is not None:
         raise StoreFull(
@@ -48,18 +53,20 @@ def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
         )
     policy = gate.policies.current
     exchange: Exchange | None = None
+    tags = NO_TAGS
     try:
         for _ in range(8):
             try:
                 exchange = prepare(policy)
-                hold = _reserve(gate, exchange)
+                tags = request_tags(exchange, header)
+                hold = _reserve(gate, exchange, tags)
                 _write_intent(gate, exchange, hold)
                 return exchange, hold
             except PolicyStale:
                 policy = gate.policies.catch_up(policy)
     except StoreDown as error:
         _log.warning("redis.unavailable", reason=str(error))
-        drawn = None if exchange is None else _draw(gate, exchange)
+        drawn = None if exchange is None else _draw(gate, exchange, tags)
         if drawn is not None:
             return drawn
     except CountersLost:
@@ -74,17 +81,30 @@ def admit(gate: Gate, prepare: Prepare) -> tuple[Exchange, Hold]:
     )
 
 
-def _reserve(gate: Gate, exchange: Exchange) -> Hold:
+def request_tags(exchange: Exchange, header: str | None) -> Mapping[str, str]:
+    """The tags that the request is recorded with and that its budgets may be narrowed to.
+
+    Raises BadRequest for a header that is malformed.
+    """
+    if header is None and not exchange.policy.tags:
+        return exchange.own_tags
+    fields: Mapping[str, object] = exchange.body
+    if exchange.form is not None:
+        fields = dict(exchange.form.fields)
+    return tags_of(exchange.policy.tags, header, fields, exchange.own_tags)
+
+
+def _reserve(gate: Gate, exchange: Exchange, tags: Mapping[str, str]) -> Hold:
     """Place one hold against every budget and limit; a refusal becomes its ApiError."""
-    billed = exchange.price is not None
+    policy, client, model = exchange.policy, exchange.client, exchange.model
     wish = HoldRequest(
         request_id=exchange.request_id,
-        client=exchange.client,
-        model=exchange.model,
+        client=client,
+        model=model,
         bound=exchange.bound,
-        budgets=exchange.policy.budgets_for(exchange.client, exchange.model) if billed else (),
-        policy_version=exchange.policy.version,
-        context=_context(exchange),
+        budgets=() if exchange.price is None else policy.budgets_for(client, model, tags),
+        policy_version=policy.version,
+        context=_context(exchange, tags),
     )
     try:
         return gate.keeper.reserve(wish)
@@ -94,9 +114,9 @@ def _reserve(gate: Gate, exchange: Exchange) -> Hold:
         raise rate_limited(refused, exchange.client, exchange.bound) from None
 
 
-def _context(exchange: Exchange) -> bytes:
+def _context(exchange: Exchange, tags: Mapping[str, str]) -> bytes:
     """Who asked for what: part of the usage record, also where nobody is left to say it."""
-    context = {
+    context: dict[str, object] = {
         "team_id": exchange.client.team_id,
         "client_id": exchange.client.id,
         "key_id": exchange.key.id,
@@ -106,10 +126,12 @@ def _context(exchange: Exchange) -> bytes:
         "tier": exchange.bound.tier,
         "streamed": exchange.streamed,
     }
+    if tags:
+        context["tags"] = tags
     return orjson.dumps(context)
 
 
-def _draw(gate: Gate, exchange: Exchange) -> tuple[Exchange, Hold] | None:
+def _draw(gate: Gate, exchange: Exchange, tags: Mapping[str, str]) -> tuple[Exchange, Hold] | None:
     """Admit a request out of its client's outage allowance, where Redis does not answer.
 
     Only what ends with its answer: long-lived work could be followed by nobody.
@@ -118,9 +140,10 @@ def _draw(gate: Gate, exchange: Exchange) -> tuple[Exchange, Hold] | None:
         return None
     if exchange.body.get("background"):
         return None
-    hold = gate.allowances.draw(
-        exchange.policy, exchange.client, exchange.model, exchange.bound, _context(exchange)
-    )
+    policy, client, model = exchange.policy, exchange.client, exchange.model
+    covering = policy.budgets_for(client, model, tags)
+    context = _context(exchange, tags)
+    hold = gate.allowances.draw(client, model, exchange.bound, covering, context)
     if hold is None:
         return None
     _log.info("allowance.drawn", request_id=hold.request_id, amount_nano=hold.amount_nano)

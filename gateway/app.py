@@ -25,6 +25,7 @@ from gateway.adapters.policies import Policies
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_pipeline import RedisPipeline
+from gateway.adapters.refusal_counts import RefusalCounts
 from gateway.adapters.roll_call import RollCall
 from gateway.adapters.spool import Spool
 from gateway.adapters.stores import redis_url_of
@@ -93,7 +94,8 @@ def build_services(settings: Settings) -> Services:
     contents = FileContents(upstream)
     models, database = ModelList(upstream), DatabaseProbe(engine)
     roll_call = RollCall(budgets, gate.keeper)
-    return Services(gate, budgets, models, answers, contents, database, roll_call)
+    refusals = RefusalCounts(engine)
+    return Services(gate, budgets, models, answers, contents, database, roll_call, refusals)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -125,6 +127,7 @@ def start_background(app: Flask) -> None:
     gevent.spawn(_for_ever, "roll_call", services_of(app).roll_call.watch)
     gevent.spawn(_for_ever, "late_objects", gate.objects.note_late)
     gevent.spawn(_for_ever, "expiry", partial(expirer.run, Event()))
+    gevent.spawn(_for_ever, "refusals", services_of(app).refusals.write_for_ever)
     gevent.spawn(_for_ever, "gauges", partial(gate.metrics.watch, gate.keeper))
 
 

@@ -30,6 +30,7 @@ from gateway.core.objects import Found, OwnedObject
 from gateway.core.policy import Client, Key, Policy
 from gateway.core.prices import Price
 from gateway.core.refusals import rate_headers
+from gateway.core.tags import NO_TAGS
 from gateway.settings import Settings
 
 _PASSED_HEADERS = frozenset(
@@ -141,6 +142,8 @@ class Exchange:
     tape: Tape | None = None
     """Records what the client gets, where it may ask for it again."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    own_tags: Mapping[str, str] = field(default_factory=lambda: NO_TAGS)
+    """The tags of its record that the gateway sets itself (``core.tags.RESERVED``)."""
     request_id: str = field(default_factory=lambda: "frq_" + os.urandom(12).hex())
     started: float = field(default_factory=perf_counter)
 

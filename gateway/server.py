@@ -119,6 +119,7 @@ def _stop_worker(_server: Any, worker: Any) -> None:
         gate.allowances.give_back()
     gate.keeper.drain(timeout_seconds=5)
     gate.objects.note_waiting()
+    services_of(worker.app.wsgi()).refusals.flush()
     with suppress(StoreDown):
         services_of(worker.app.wsgi()).roll_call.leave()
 

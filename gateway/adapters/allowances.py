@@ -10,7 +10,7 @@ die, another one settles what it had sent and gives the rest back (``gateway.ada
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic, time_ns
 
@@ -23,6 +23,7 @@ from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.spool import Spool
 from gateway.core.bounds import Bound
+from gateway.core.budgets import Budget
 from gateway.core.endings import Ending
 from gateway.core.holds import Hold, HoldRequest, RateState, Refused
 from gateway.core.policy import Client, Policy
@@ -51,6 +52,15 @@ class _SetAside:
     left_nano: int
 
 
+def _held_against(policy: Policy, client: Client) -> tuple[Budget, ...]:
+    """The budgets that an allowance of ``client`` is held against.
+
+    None that is narrowed to a tag: few requests have the tag, and the allowances of many clients
+    could use such a budget up. So what has the tag is not served while Redis is away.
+    """
+    return tuple(b for b in policy.budgets.get(client.id, ()) if b.tag is None)
+
+
 class Allowances:
     """The allowances of one worker's clients."""
 
@@ -75,9 +85,15 @@ class Allowances:
     # While Redis is away
 
     def draw(
-        self, policy: Policy, client: Client, model: str, bound: Bound, context: bytes
+        self,
+        client: Client,
+        model: str,
+        bound: Bound,
+        budgets: Sequence[Budget],
+        context: bytes,
     ) -> Hold | None:
-        """A hold out of the client's allowance; None where that has no room, or has lapsed.
+        """A hold out of the client's allowance; None where that has no room, or has lapsed, or is
+        not held against all of the ``budgets`` that the request counts against.
 
         It has a request id of its own: Redis may yet learn of the one that it did not answer for.
         Returns once it is on disk.
@@ -85,7 +101,7 @@ class Allowances:
         aside = self._aside.get(client.id)
         if aside is None or monotonic() > aside.renewed_at + self._outage_seconds * 0.8:
             return None
-        covered = {budget.id for budget in policy.budgets_for(client, model)}
+        covered = {budget.id for budget in budgets}
         if not covered <= set(aside.budget_ids) or time_ns() // 1_000_000 >= aside.ends_ms:
             return None
         per_token = bound.output_token_nano * bound.choices
@@ -175,7 +191,7 @@ class Allowances:
             client is not None
             and client.outage_allowance_nano == aside.client.outage_allowance_nano
             and aside.left_nano == client.outage_allowance_nano
-            and tuple(b.id for b in policy.budgets.get(client.id, ())) == aside.budget_ids
+            and tuple(b.id for b in _held_against(policy, client)) == aside.budget_ids
             and self._budgets.now_ms() < aside.ends_ms
             and aside.hold.epoch == self._budgets.epoch
         )
@@ -192,7 +208,7 @@ class Allowances:
             self._forget(aside)
 
     def _set_aside(self, client: Client, policy: Policy) -> None:
-        budgets = policy.budgets.get(client.id, ())
+        budgets = _held_against(policy, client)
         amount = client.outage_allowance_nano
         context = {
             "team_id": client.team_id,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, Select, Table, insert, select, u
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from gateway.adapters.allowed_tags import AllowedTags, checked_tag
 from gateway.adapters.directory_values import DirectoryError as DirectoryError
 from gateway.adapters.directory_values import (
     checked_limit,
@@ -73,7 +74,7 @@ def insert_once(connection: Connection, table: Table, **values: Any) -> None:
     connection.execute(module.insert(table).values(**values).on_conflict_do_nothing())
 
 
-class Directory:
+class Directory(AllowedTags):
     """Reads and changes the directory. Methods raise DirectoryError for bad input."""
 
     def __init__(self, engine: Engine) -> None:
@@ -241,8 +242,12 @@ class Directory:
         time_zone: str = "UTC",
         enforcement: Enforcement = Enforcement.STRICT,
         model_pattern: str | None = None,
+        tag: str | None = None,
     ) -> int:
-        """A new budget on a client, a team or (neither named) the organization."""
+        """A new budget on a client, a team or (neither named) the organization.
+
+        ``model_pattern`` and ``tag`` (``name=value``) narrow it to some of the requests.
+        """
         if team is not None and client is not None:
             raise DirectoryError("a budget is on a team or on a client, not both")
         with self._change() as connection:
@@ -264,6 +269,7 @@ class Directory:
                 time_zone=checked_zone(time_zone),
                 enforcement=enforcement.value,
                 model_pattern=checked_pattern(model_pattern),
+                tag=checked_tag(connection, tag),
                 created_at=now(),
             )
 

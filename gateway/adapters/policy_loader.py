@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select, text
 
+from gateway.adapters.control_tables import tag_keys
 from gateway.adapters.directory import policy_version
 from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.tables import budgets, clients, keys, teams
@@ -52,6 +53,7 @@ def _read(connection: Connection) -> Policy:
         keys=all_keys,
         clients={client.id: client for client in all_clients},
         budgets=budgets_by_client(all_clients, all_budgets),
+        tags=frozenset(connection.execute(select(tag_keys.c.name)).scalars()),
     )
 
 
@@ -86,4 +88,5 @@ def _budget(row: Row[Any]) -> Budget:
         team_id=row.team_id,
         client_id=row.client_id,
         model_pattern=row.model_pattern,
+        tag=row.tag,
     )

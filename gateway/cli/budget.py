@@ -54,6 +54,7 @@ def command() -> None:
     help="strict: never exceeded. expected: may overrun a little. soft: never refuses.",
 )
 @click.option("--model", "model_pattern", metavar="PATTERN", help="These models only: 'gpt-4o*'.")
+@click.option("--tag", metavar="NAME=VALUE", help="Requests with this tag only.")
 @json_option
 def create(
     name: str, window: str, enforcement: str, as_json: bool, limit_nano: int, **where: Any
@@ -155,6 +156,8 @@ def _cells(row: Row[Any], state: BudgetState) -> tuple[str, ...]:
     about = [_on(row), row.window, row.enforcement]
     if row.model_pattern is not None:
         about.append(row.model_pattern)
+    if row.tag is not None:
+        about.append(row.tag)
     if row.time_zone != "UTC":
         about.append(row.time_zone)
     return (
@@ -194,6 +197,7 @@ def _facts(row: Row[Any]) -> dict[str, Any]:
         "time_zone": row.time_zone,
         "enforcement": row.enforcement,
         "model_pattern": row.model_pattern,
+        "tag": row.tag,
         "created_at": row.created_at,
     }
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "client": ("gateway.cli.client:command", "Create, change and list clients."),
     "key": ("gateway.cli.key:command", "Create, rotate, revoke and list keys."),
     "budget": ("gateway.cli.budget:command", "Create, change, remove and list budgets."),
+    "tag": ("gateway.cli.tag:command", "Allow, list and remove tags of requests."),
     "price": ("gateway.cli.price:command", "Sync, set and show prices."),
     "usage": ("gateway.cli.usage:command", "Show what was used and what it cost."),
 }

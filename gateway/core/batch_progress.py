@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
+from fractions import Fraction
 from typing import Any
 
 import orjson
 
 from gateway.core.batch_lines import BATCH_TIER, LINE_KINDS
+from gateway.core.cache_savings import cache_savings, whole_nano
 from gateway.core.long_work import Work
 from gateway.core.money import LIMIT_NANO_MAX
 from gateway.core.named_objects import files_of_batch
@@ -131,11 +133,14 @@ class _Bill:
         self._tier = tier
         self._counts: Counter[tuple[Meter, int, int]] = Counter()
         self._usage: Counter[str] = Counter()
+        self._saved = Fraction(0)
 
     def add(self, usage: Usage) -> None:
         """Add one usage. Raises Unpriced."""
-        for line in cost_of(self._price, usage, self._tier).lines:
+        lines = cost_of(self._price, usage, self._tier).lines
+        for line in lines:
             self._counts[(line.meter, line.nano, line.per)] += line.count
+        self._saved += cache_savings(self._price, usage, self._tier, lines)
         self._usage.update({f.name: getattr(usage, f.name) for f in fields_of(Usage)})
 
     def outcome(self, work: Work, reason: str | None) -> Outcome:
@@ -155,4 +160,5 @@ class _Bill:
             service_tier=self._tier,
             lines=lines,
             reason=reason if exact else "no_batch_price",
+            saved_nano=whole_nano(self._saved),
         )

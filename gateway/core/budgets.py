@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -69,9 +70,15 @@ class Budget:
     team_id: int | None = None
     client_id: int | None = None
     model_pattern: str | None = None
+    tag: str | None = None
+    """``name=value``: only requests with this tag count."""
 
-    def covers(self, model: str) -> bool:
-        """Whether requests for ``model`` count against this budget (shell-style pattern)."""
+    def covers(self, model: str, tags: Mapping[str, str]) -> bool:
+        """Whether requests for ``model`` (shell-style pattern) with ``tags`` count against this."""
+        if self.tag is not None:
+            name, _, value = self.tag.partition("=")
+            if tags.get(name) != value:
+                return False
         return self.model_pattern is None or fnmatch.fnmatchcase(model, self.model_pattern)
 
 

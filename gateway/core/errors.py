@@ -167,6 +167,11 @@ class OverBudget(ApiError):
     type = "insufficient_quota"
     code = "insufficient_quota"
 
+    def __init__(self, message: str, *, budget_id: int = 0, **fields: Any) -> None:
+        """``budget_id`` names the budget, and ``fields`` are those of every error."""
+        super().__init__(message, **fields)
+        self.budget_id = budget_id
+
 
 class RateLimited(ApiError):
     """A rate limit is reached; ``retry-after`` says for how long."""

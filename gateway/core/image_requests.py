@@ -19,7 +19,7 @@ from typing import Any
 
 from gateway.core.bounds import Bound, bound_of_usage
 from gateway.core.errors import BadRequest
-from gateway.core.image_variants import image_variant
+from gateway.core.image_variants import default_size, image_variant
 from gateway.core.money import divide_up
 from gateway.core.prices import STANDARD_TIER, Meter, Price
 from gateway.core.request_fields import flag_of, integer_of, text_of
@@ -50,6 +50,7 @@ _TEXT_OUTPUT_TOKENS: Mapping[str, int] = {
 """The models that the table is of, and the tokens of text that each may write per picture. That
 gpt-image-1.5 is billed for some is published, how many is not: this is an assumption."""
 
+_SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}", re.ASCII)
 _SNAPSHOT = re.compile(r"(.+)-\d{4}-\d{2}-\d{2}")
 
 INPUT_BASE_TOKENS = 65
@@ -119,6 +120,16 @@ def wishes_of(fields: Mapping[str, Any]) -> Wishes:
         partial_images=integer_of(fields, "partial_images", 0, PARTIAL_IMAGES_MAX) or 0,
         high_fidelity=text_of(fields, "input_fidelity") != "low",
     )
+
+
+def size_tag(model: str, size: str | None) -> str:
+    """The size of the pictures for reports: ``1024x1024``, or ``auto`` where the provider chooses.
+
+    Where a client asks for what is no size, it is ``other``: reports have a row for each value.
+    """
+    if size is None:
+        return default_size(model) or "auto"
+    return size if size == "auto" or _SIZE.fullmatch(size) else "other"
 
 
 def is_billed_by_picture(price: Price) -> bool:

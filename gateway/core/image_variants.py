@@ -30,6 +30,12 @@ _MODELS: Mapping[str, _Variants] = {
 _LEFT_TO_THE_MODEL = "auto"
 
 
+def default_size(model: str) -> str | None:
+    """The size that ``model`` makes unasked; None where it chooses, or is not known here."""
+    variants = _MODELS.get(model)
+    return None if variants is None else variants.sizes[0]
+
+
 def image_variant(model: str, size: str | None, quality: str | None) -> str:
     """The tier of ``model``'s price row that a request with ``size`` and ``quality`` is billed at.
 

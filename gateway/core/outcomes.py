@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from gateway.core.cache_savings import cache_savings, whole_nano
 from gateway.core.money import LIMIT_NANO_MAX
 from gateway.core.prices import CostLine, Price, Unpriced, cost_of
 from gateway.core.usage import Certainty, Usage
@@ -30,6 +31,8 @@ class Outcome:
     upstream_id: str | None = None
     duration_ms: int | None = None
     reason: str | None = None
+    saved_nano: int = 0
+    """What it would have cost more without cached input."""
 
     def as_json(self) -> bytes:
         """The settle script's result: the part of a usage record that only the end knows."""
@@ -46,6 +49,8 @@ class Outcome:
             value = getattr(self, name)
             if value is not None:
                 fields[name] = value
+        if self.saved_nano:
+            fields["saved"] = self.saved_nano
         try:
             return orjson.dumps(fields)
         except TypeError:
@@ -80,6 +85,9 @@ def exact(
     if cost.nano > LIMIT_NANO_MAX:
         # No request costs millions of dollars, and counters are exact only up to there.
         return None
+    saved = 0
+    if usage.cached_input_tokens:
+        saved = whole_nano(cache_savings(price, usage, tier, cost.lines))
     return Outcome(
         certainty=Certainty.ESTIMATED if web_search_calls else Certainty.EXACT,
         cost_nano=cost.nano,
@@ -87,6 +95,7 @@ def exact(
         service_tier=tier,
         lines=cost.lines,
         reason="searches_not_reported" if web_search_calls else None,
+        saved_nano=saved,
         **facts,
     )
 

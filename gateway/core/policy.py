@@ -83,10 +83,14 @@ class Policy:
     clients: Mapping[int, Client] = field(default_factory=dict)
     budgets: Mapping[int, tuple[Budget, ...]] = field(default_factory=dict)
     """By client id: every budget that the client's requests can fall under."""
+    tags: frozenset[str] = frozenset()
+    """The names of the tags that requests may carry into their records."""
 
-    def budgets_for(self, client: Client, model: str) -> tuple[Budget, ...]:
-        """The budgets that a request of ``client`` for ``model`` counts against."""
-        return tuple(b for b in self.budgets.get(client.id, ()) if b.covers(model))
+    def budgets_for(
+        self, client: Client, model: str, tags: Mapping[str, str]
+    ) -> tuple[Budget, ...]:
+        """The budgets that a request of ``client`` for ``model`` with ``tags`` counts against."""
+        return tuple(b for b in self.budgets.get(client.id, ()) if b.covers(model, tags))
 
 
 def budgets_by_client(

@@ -32,17 +32,20 @@ def over_budget(refused: BudgetRefused, bound: Bound) -> OverBudget:
     advice = "ask a platform engineer to raise it"
     if bound.floor_output_tokens and refused.affordable_output_tokens > 0:
         advice = f"ask for at most {refused.affordable_output_tokens} output tokens, or {advice}"
+    on = budget.scope.value if budget.tag is None else f"{budget.scope.value}, tag {budget.tag}"
     span = "in total" if budget.window == "total" else f"per {budget.window.value}"
     return OverBudget(
-        f"Budget {budget.name!r} ({budget.scope.value}, {display_usd(budget.limit_nano)} {span})"
+        f"Budget {budget.name!r} ({on}, {display_usd(budget.limit_nano)} {span})"
         f" has {display_usd(left)} left: {display_usd(refused.spent_nano)} spent and"
         f" {display_usd(refused.held_nano)} held by requests in flight. This request can cost"
         f" {display_usd(needed)}. {reset}; {advice}.",
         headers=NO_RETRY,
+        budget_id=budget.id,
         details={
             "budget": {
                 "name": budget.name,
                 "scope": budget.scope.value,
+                "tag": budget.tag,
                 "window": budget.window.value,
                 "limit_usd": usd_from_nano(budget.limit_nano),
                 "spent_usd": usd_from_nano(refused.spent_nano),

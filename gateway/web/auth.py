@@ -53,6 +53,13 @@ def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
     return client, key
 
 
+def client_of_key(policy: Policy) -> Client | None:
+    """The client whose key the current request came with, whatever may be wrong with the key."""
+    _, _, secret = request.headers.get("Authorization", "").partition(" ")
+    key = policy.keys.get(hash_key(secret.strip()))
+    return None if key is None else policy.clients.get(key.client_id)
+
+
 def _bearer() -> str:
     header = request.headers.get("Authorization", "")
     scheme, _, secret = header.partition(" ")

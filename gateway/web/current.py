@@ -11,6 +11,7 @@ from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.redis_budgets import RedisBudgets
+from gateway.adapters.refusal_counts import RefusalCounts
 from gateway.adapters.roll_call import RollCall
 from gateway.exchange import Gate
 
@@ -28,6 +29,7 @@ class Services:
     contents: FileContents
     database: DatabaseProbe
     roll_call: RollCall
+    refusals: RefusalCounts
 
 
 def keep(extensions: dict[str, object], services: Services) -> None:

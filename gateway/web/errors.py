@@ -37,7 +37,7 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
-        return _render(_as_api_error(error))
+        return _render(as_api_error(error))
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
@@ -46,7 +46,8 @@ def install(app: Flask) -> None:
         return _render(ApiError("The gateway failed to serve this request; its log says why."))
 
 
-def _as_api_error(error: HTTPException) -> ApiError:
+def as_api_error(error: HTTPException) -> ApiError:
+    """What a client is told where Werkzeug refuses its request."""
     where = f"{request.method} {request.path[:200]}"
     if isinstance(error, RequestEntityTooLarge):
         form = request.mimetype == "multipart/form-data"

@@ -14,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected
 from gateway.adapters.threads import on_counting_thread
 from gateway.core.errors import BadRequest, RequestTimeout, UnsupportedEncoding
 from gateway.core.strict_json import VALUES_MAX, parse_object
+from gateway.core.tags import HEADER
 from gateway.settings import Settings
 from gateway.web.body_room import LargeBody, Share, own_share
 
@@ -131,6 +132,7 @@ _NEVER = frozenset(
         "proxy-authorization",
         "trailer",
         "expect",
+        HEADER,
         # Who calls is nothing to the provider, and the key it takes is the deployment's.
         "api-key",
         "x-api-key",

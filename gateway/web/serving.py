@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from flask import Response
 
-from gateway.admission import admit
 from gateway.core.holds import Hold
 from gateway.exchange import Exchange, Gate, Prepare, Reply
 from gateway.relay import complete, settle_left_open
 from gateway.relay_stream import stream
+from gateway.web.admitting import admitted
 from gateway.web.current import Services
 from gateway.web.idempotency import once
 
@@ -27,7 +27,7 @@ def serve(at: Services, prepare: Prepare, how: Serve = complete) -> Response:
     """The response to the current request: prepared, admitted and served, once for its key."""
 
     def run(prepare: Prepare) -> Reply:
-        exchange, hold = admit(at.gate, prepare)
+        exchange, hold = admitted(at, prepare)
         try:
             return how(at.gate, exchange, hold)
         except BaseException:

@@ -10,6 +10,8 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+import orjson
+
 from gateway.core.budgets import Scope, Window, WindowKind, window_at
 from gateway.workers.audit_report import Check, Found, check
 from gateway.workers.audit_state import Defined, milliseconds, windows_of
@@ -58,6 +60,8 @@ class Coverage:
                 continue
             if budget.model_pattern and not fnmatchcase(row.model, budget.model_pattern):
                 continue
+            if budget.tag and not _is_tagged(row, budget.tag):
+                continue
             self._found.request(
                 row.request_id,
                 f"charged to budget {budget.name!r}",
@@ -91,6 +95,11 @@ class Coverage:
             " in the window of its time"
         )
         return check("I8", "parents = children", says, self._compared, self._found)
+
+
+def _is_tagged(row: Any, tag: str) -> bool:
+    name, _, value = tag.partition("=")
+    return bool(orjson.loads(row.tags).get(name) == value)
 
 
 def _is_on(budget: Any, team_id: int, client_id: int) -> bool:

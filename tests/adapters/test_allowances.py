@@ -76,10 +76,13 @@ class Worker:
             budgets={client.id: budgets},
         )
 
-    def draw(self, fixed: int = 100, **bounded: int) -> Hold | None:
+    def draw(
+        self, fixed: int = 100, tags: Mapping[str, str] = NO_TAGS, **bounded: int
+    ) -> Hold | None:
         asked = bound(fixed, **bounded)
         context = self.world.wish().context
-        return self.allowances.draw(self.policy, self.client, "m", asked, context)
+        covering = self.policy.budgets_for(self.client, "m", tags)
+        return self.allowances.draw(self.client, "m", asked, covering, context)
 
     def drew(self, fixed: int = 100) -> Hold:
         hold = self.draw(fixed)
@@ -162,7 +165,7 @@ def test_output_is_granted_as_far_as_the_allowance_goes(worker: Worker) -> None:
 def test_without_an_allowance_nothing_is_drawn(worker: Worker) -> None:
     stranger = replace(worker.client, id=2)
     context = worker.world.wish().context
-    assert worker.allowances.draw(worker.policy, stranger, "m", bound(1), context) is None
+    assert worker.allowances.draw(stranger, "m", bound(1), (), context) is None
 
 
 def test_it_lapses_before_its_lease_does(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

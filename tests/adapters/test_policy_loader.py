@@ -66,12 +66,12 @@ def test_everything_that_decides_a_request_is_loaded(engine: Engine, directory: 
         **limits,
         "allowed_models": ("gpt-4o*", "o3"),
     }
-    daily, everyone = policy.budgets_for(bot, "gpt-4o")
+    daily, everyone = policy.budgets_for(bot, "gpt-4o", NO_TAGS)
     assert (daily.name, daily.scope, daily.limit_nano) == ("bot daily", Scope.CLIENT, 7)
     assert (daily.window, daily.time_zone) == (WindowKind.DAY, "Europe/Berlin")
     assert (daily.enforcement, daily.model_pattern) == (Enforcement.EXPECTED, "gpt-*")
     assert everyone.name == "all"
-    assert policy.budgets_for(bot, "o3") == (everyone,)
+    assert policy.budgets_for(bot, "o3", NO_TAGS) == (everyone,)
     assert policy.prices.find("gpt-4o", datetime.now(UTC)) is not None
 
 

@@ -171,4 +171,27 @@ def test_a_budget_covers_models_by_pattern(pattern: str | None, model: str, cove
     budget = Budget(
         1, "b", Scope.CLIENT, 1, WindowKind.DAY, "UTC", Enforcement.STRICT, model_pattern=pattern
     )
-    assert budget.covers(model) is covered
+    assert budget.covers(model, NO_TAGS) is covered
+
+
+@pytest.mark.parametrize(
+    ("tag", "tags", "covered"),
+    [
+        (None, {}, True),
+        (None, {"project": "alpha"}, True),
+        ("project=alpha", {"project": "alpha", "env": "prod"}, True),
+        ("project=alpha", {"project": "beta"}, False),
+        ("project=alpha", {"env": "alpha"}, False),
+        ("project=alpha", {}, False),
+        ("project=a=b", {"project": "a=b"}, True),
+        ("project=a=b", {"project": "a"}, False),
+    ],
+)
+def test_a_budget_covers_requests_by_tag(
+    tag: str | None, tags: dict[str, str], covered: bool
+) -> None:
+    budget = Budget(1, "b", Scope.CLIENT, 1, WindowKind.DAY, "UTC", Enforcement.STRICT, tag=tag)
+    assert budget.covers("gpt-4o", tags) is covered
+    of_a_model = replace(budget, model_pattern="gpt-5*")
+    assert of_a_model.covers("gpt-4o", tags) is False
+    assert of_a_model.covers("gpt-5", tags) is covered

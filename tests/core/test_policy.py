@@ -59,9 +59,9 @@ def test_ids_of_teams_and_clients_do_not_mix() -> None:
 
 def test_a_policy_picks_the_budgets_that_cover_the_model() -> None:
     policy = Policy(1, PriceBook([]), budgets=budgets_by_client([CARL], [TEAM_B, ORGANIZATION]))
-    assert policy.budgets_for(CARL, "gpt-4o") == (TEAM_B, ORGANIZATION)
-    assert policy.budgets_for(CARL, "gpt-5") == (ORGANIZATION,)
-    assert policy.budgets_for(ANNA, "gpt-4o") == ()
+    assert policy.budgets_for(CARL, "gpt-4o", NO_TAGS) == (TEAM_B, ORGANIZATION)
+    assert policy.budgets_for(CARL, "gpt-5", NO_TAGS) == (ORGANIZATION,)
+    assert policy.budgets_for(ANNA, "gpt-4o", NO_TAGS) == ()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def routes(view: View | None = None) -> Flask:
     """An application with the gateway's routes, and ``view`` behind each of them."""
     app = Flask("gateway", static_folder=None)
     gate = cast(Gate, SimpleNamespace(metrics=_UNCOUNTED))
-    keep(app.extensions, Services(gate, *[_NEVER] * 6))
+    keep(app.extensions, Services(gate, *[_NEVER] * 7))
     errors.install(app)
     paths.install(app)
     for blueprint in BLUEPRINTS:

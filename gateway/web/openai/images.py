@@ -15,12 +15,14 @@ from gateway.core.image_requests import (
     bound_by_tokens,
     default_model,
     is_billed_by_picture,
+    size_tag,
     wishes_of,
 )
 from gateway.core.images import HEADER_BYTES, size_of_file
 from gateway.core.media_fields import KNOWN, names_in
 from gateway.core.policy import Policy
 from gateway.core.request_fields import flag_of, needed_text_of
+from gateway.core.tags import IMAGE_SIZE
 from gateway.exchange import Exchange, Read
 from gateway.settings import Settings
 from gateway.web.auth import authenticate
@@ -100,6 +102,7 @@ def _prepare(
         read=reader,
         stream_meter=partial(picture_stream_meter, wishes.n),
         headers=forwarded_headers(at.gate.settings),
+        own_tags={IMAGE_SIZE: size_tag(model, wishes.size)},
     )
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response
 
-from gateway.admission import admit
 from gateway.core.bounds import FREE
 from gateway.core.errors import UpstreamUnreachable
 from gateway.core.objects import Kind, PageWish, not_found
 from gateway.core.policy import Client, Policy
 from gateway.exchange import Exchange
 from gateway.relay import free
+from gateway.web.admitting import admitted
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.openai.model_access import is_fine_tuned
@@ -33,7 +33,7 @@ OWN_MAX = 10_000
 def list_models() -> Response:
     """The provider's models that are priced here and allowed to the client, and its own."""
     at = services()
-    exchange, hold = admit(at.gate, partial(_prepare, at))
+    exchange, hold = admitted(at, partial(_prepare, at))
 
     def make() -> bytes:
         found = usable(at, exchange.client, exchange.policy)
@@ -48,7 +48,7 @@ def retrieve_model(name: str) -> Response:
     at = services()
     if is_fine_tuned(name):
         return on_object(at, Kind.MODEL, name, endpoint="models")
-    exchange, hold = admit(at.gate, partial(_prepare, at))
+    exchange, hold = admitted(at, partial(_prepare, at))
 
     def make() -> bytes:
         for model in usable(at, exchange.client, exchange.policy):

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 import orjson
 from flask import Response, g, request
 
-from gateway.admission import admit
 from gateway.core.bounds import FREE
 from gateway.core.errors import BadRequest
 from gateway.core.holds import Hold
@@ -23,6 +22,7 @@ from gateway.core.objects import Kind, OwnedObject, PageWish
 from gateway.core.policy import Client, Policy
 from gateway.exchange import Exchange, Gate, Owns, Reply, owns_nothing
 from gateway.relay import complete, free, parsed
+from gateway.web.admitting import admitted
 from gateway.web.auth import authenticate
 from gateway.web.current import Services
 from gateway.web.form_body import form
@@ -151,7 +151,7 @@ def list_of(
     filters: Iterable[str] = (),
 ) -> Response:
     """One page of the client's own objects, in the shape of OpenAI's lists."""
-    exchange, hold = admit(at.gate, partial(_prepare_list, at, endpoint))
+    exchange, hold = admitted(at, partial(_prepare_list, at, endpoint))
 
     def make() -> bytes:
         wish = page_wish(limit_max, limit_default, filters)

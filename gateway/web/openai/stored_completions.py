@@ -16,7 +16,6 @@ import orjson
 from flask import Blueprint, Response, request
 
 from gateway.adapters.upstream import UpstreamError
-from gateway.admission import admit
 from gateway.core.bounds import FREE
 from gateway.core.errors import UpstreamInvalid, UpstreamUnreachable
 from gateway.core.objects import Kind, OwnedObject, PageWish
@@ -24,6 +23,7 @@ from gateway.core.policy import Policy
 from gateway.core.stored_filters import CompletionFilter, completion_filter
 from gateway.exchange import Exchange, Gate
 from gateway.relay import free, is_providers_error, parsed
+from gateway.web.admitting import admitted
 from gateway.web.auth import authenticate
 from gateway.web.current import Services, services
 from gateway.web.openai.objects import on_object, page_wish
@@ -45,7 +45,7 @@ _ENDPOINT = "chat/completions"
 def list_completions() -> Response:
     """One page of the client's own stored completions."""
     at = services()
-    exchange, hold = admit(at.gate, partial(_prepare_list, at))
+    exchange, hold = admitted(at, partial(_prepare_list, at))
 
     def make() -> bytes:
         wish = page_wish(100, 20)
