@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from bench import client, count, cpu, intents, recorder, reserve, streams
+from bench import client, count, cpu, intents, recorder, reports, reserve, streams
 from bench.report import BenchFailed, Table
 from bench.stage import forget_settings, raise_file_limit
 from tests.processes import ProcessFailed
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[float], list[Table]]] = {
     "count": count.measure,
     "recorder": recorder.measure,
     "intents": intents.measure,
+    "reports": reports.measure,
 }
 QUICK_SCALE = 0.1
 

@@ -31,7 +31,7 @@ def record(engine: Engine, events: Sequence[UsageEvent]) -> int:
     if not events:
         return 0
     if engine.dialect.name == "postgresql":
-        _ensure_partitions(engine, {event.row["held_at"] for event in events})
+        ensure_partitions(engine, {event.row["held_at"] for event in events})
     with engine.begin() as connection:
         key = usage_records.primary_key.columns
         by_key: dict[tuple[Any, ...], UsageEvent] = {}
@@ -88,7 +88,7 @@ def _insert_records(connection: Connection, rows: list[dict[str, Any]]) -> set[t
 _partitions_made: dict[str, set[str]] = {}
 
 
-def _ensure_partitions(engine: Engine, moments: Iterable[datetime]) -> None:
+def ensure_partitions(engine: Engine, moments: Iterable[datetime]) -> None:
     """Create the monthly partitions that rows of ``moments`` belong to."""
     made = _partitions_made.setdefault(str(engine.url), set())
     for moment in moments:
