@@ -11,6 +11,7 @@ from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.core.bounds import Bound
 from gateway.core.holds import HoldRequest
 from gateway.core.policy import Policy
+from gateway.core.tags import NO_TAGS
 
 COST_NANO = 50_000
 TOKENS, OUTPUT_TOKENS = 150, 60
@@ -51,7 +52,7 @@ def _wish(policy: Policy) -> HoldRequest:
         client=client,
         model=MODEL,
         bound=Bound(90, 13_500, 600, 1, 16_384, 256),
-        budgets=policy.budgets_for(client, MODEL),
+        budgets=policy.budgets_for(client, MODEL, NO_TAGS),
         policy_version=policy.version,
         context=orjson.dumps(context),
     )
