@@ -17,6 +17,7 @@ from gateway.adapters.database_probe import DatabaseProbe
 from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
 from gateway.adapters.hold_keeper import HoldKeeper
+from gateway.adapters.identity_provider import IdentityProvider
 from gateway.adapters.intents import Intents
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.model_list import ModelList
@@ -37,7 +38,7 @@ from gateway.adapters.watermarks import Watermarks
 from gateway.exchange import Gate
 from gateway.logs import set_up_logs
 from gateway.settings import Settings, load_settings
-from gateway.web import errors, paths
+from gateway.web import errors, paths, principals
 from gateway.web.current import Services, keep
 from gateway.web.routes import BLUEPRINTS
 from gateway.workers.expirer import Expirer
@@ -95,7 +96,19 @@ def build_services(settings: Settings) -> Services:
     models, database = ModelList(upstream), DatabaseProbe(engine)
     roll_call = RollCall(budgets, gate.keeper)
     refusals = RefusalCounts(engine)
-    return Services(gate, budgets, models, answers, contents, database, roll_call, refusals)
+    people = IdentityProvider(settings) if settings.signs_in_by_oidc else None
+    return Services(
+        gate,
+        budgets,
+        models,
+        answers,
+        contents,
+        database,
+        roll_call,
+        refusals,
+        engine,
+        people,
+    )
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -108,6 +121,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     keep(app.extensions, build_services(settings))
     errors.install(app)
     paths.install(app)
+    principals.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

@@ -98,6 +98,11 @@ class ControlSettings(BaseSettings):
         return value.rstrip("/")
 
     @property
+    def signs_in_by_oidc(self) -> bool:
+        """Whether anything of an OpenID Connect provider is set."""
+        return self.oidc_issuer is not None or self.oidc_client_id is not None
+
+    @property
     def cookies_over_https_alone(self) -> bool:
         """Whether cookies are secure whatever the scheme that the gateway itself sees."""
         return self.cookie_secure or (self.public_url or "").startswith("https://")

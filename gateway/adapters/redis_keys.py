@@ -27,6 +27,10 @@ class RedisKeys:
         """Hash of the first answer under one of a client's idempotency keys."""
         return f"{self._base}first:{client_id}:{key_hash}"
 
+    def sign_ins(self, kind: str, who: str) -> str:
+        """Counter of recent tries to sign in, of one e-mail address or network address."""
+        return f"{self._base}sign-ins:{kind}:{who}"
+
     def client_pattern(self) -> str:
         """Matches every client's limits."""
         return self._base + "client:*"

@@ -29,7 +29,11 @@ DISK_THREADS = 2
 INTENT_THREADS = 1
 """Intents are committed one batch after the other, and the next gathers meanwhile."""
 
+PASSWORD_THREADS = 1
+"""A password takes as long as thousands of tokens: who guesses many delays sign-ins alone."""
+
 _intent: _Pools = WeakKeyDictionary()
+_password: _Pools = WeakKeyDictionary()
 _disk: _Pools = WeakKeyDictionary()
 _counting: _Pools = WeakKeyDictionary()
 _sql: _Pools = WeakKeyDictionary()
@@ -49,6 +53,11 @@ def on_sql_thread(call: Callable[..., _T], *args: Any) -> _T:
 def on_intent_thread(call: Callable[..., _T], *args: Any) -> _T:
     """``call(*args)``, which writes intents: no other statement may keep them waiting."""
     return _run(_intent, INTENT_THREADS, call, args)
+
+
+def on_password_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which hashes a password: counting for requests goes on beside it."""
+    return _run(_password, PASSWORD_THREADS, call, args)
 
 
 def on_disk_thread(call: Callable[..., _T], *args: Any) -> _T:

@@ -114,3 +114,12 @@ class Principal:
         if self.may_administer:
             return True
         return client_id is not None and team_id is not None and self.may_change_client(team_id)
+
+
+def role_of_groups(
+    groups: frozenset[str], admin_groups: frozenset[str], finance_groups: frozenset[str]
+) -> Role | None:
+    """The role that membership in ``groups`` gives, the one that may most; None for none."""
+    if groups & admin_groups:
+        return Role.ADMIN
+    return Role.FINANCE if groups & finance_groups else None

@@ -24,7 +24,16 @@ def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
     CountersLost where that cannot be told; and RateLimited where the client was told to wait and
     did not, before its body is looked at.
     """
-    secret = _bearer()
+    client, key = known_key(policy, budgets, bearer())
+    refused = budgets.still_refused(client)
+    if refused is not None:
+        raise rate_limited(refused, client, FREE)
+    return client, key
+
+
+def known_key(policy: Policy, budgets: RedisBudgets, secret: str) -> tuple[Client, Key]:
+    """The client and key of ``secret``, if it is good. Raises as ``authenticate`` does, but for
+    limits: who looks at what was spent is not limited by them."""
     key = policy.keys.get(hash_key(secret))
     if key is None:
         version = budgets.policy_version()
@@ -46,11 +55,7 @@ def authenticate(policy: Policy, budgets: RedisBudgets) -> tuple[Client, Key]:
         raise Unauthorized(
             f"The key {key.display} expired at {when}. {_NEW_KEY}", code="key_expired"
         )
-    client = policy.clients[key.client_id]
-    refused = budgets.still_refused(client)
-    if refused is not None:
-        raise rate_limited(refused, client, FREE)
-    return client, key
+    return policy.clients[key.client_id], key
 
 
 def client_of_key(policy: Policy) -> Client | None:
@@ -60,7 +65,8 @@ def client_of_key(policy: Policy) -> Client | None:
     return None if key is None else policy.clients.get(key.client_id)
 
 
-def _bearer() -> str:
+def bearer() -> str:
+    """The secret of the Authorization header. Raises Unauthorized."""
     header = request.headers.get("Authorization", "")
     scheme, _, secret = header.partition(" ")
     if not header:

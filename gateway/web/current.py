@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import current_app
+from sqlalchemy import Engine
 
 from gateway.adapters.database_probe import DatabaseProbe
 from gateway.adapters.file_contents import FileContents
 from gateway.adapters.first_answers import FirstAnswers
+from gateway.adapters.identity_provider import IdentityProvider
 from gateway.adapters.model_list import ModelList
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.adapters.refusal_counts import RefusalCounts
@@ -30,6 +32,9 @@ class Services:
     database: DatabaseProbe
     roll_call: RollCall
     refusals: RefusalCounts
+    engine: Engine
+    """For what the control plane reads and changes: through ``threads.on_sql_thread``."""
+    identity_provider: IdentityProvider | None
 
 
 def keep(extensions: dict[str, object], services: Services) -> None:

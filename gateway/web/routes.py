@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.web import openapi, probes
+from gateway.web import openapi, probes, sign_in
 from gateway.web.openai import (
     batches,
     chat,
@@ -39,4 +39,5 @@ BLUEPRINTS = (
     uploads.blueprint,
     openapi.blueprint,
     probes.blueprint,
+    sign_in.blueprint,
 )

@@ -25,6 +25,7 @@ OPERATIONS: Mapping[str, Operation] = {
 """By the name of the Flask endpoint: the blueprint's, and the function's."""
 
 _VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+_PROBES = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json"))
 _UNSAID = frozenset(("HEAD", "OPTIONS"))
 """Methods that every route has beside its own."""
 
@@ -43,7 +44,7 @@ def document(routes: Map, *, unknown_pass: bool) -> dict[str, Any]:
     ValueError where routes and descriptions are not the same.
     """
     paths: dict[str, dict[str, Any]] = {}
-    rules = sorted(routes.iter_rules(), key=lambda rule: rule.rule)
+    rules = sorted(filter(_described, routes.iter_rules()), key=lambda rule: rule.rule)
     named = {rule.endpoint for rule in rules}
     if named != OPERATIONS.keys():
         raise ValueError(f"routes and descriptions differ: {sorted(named ^ OPERATIONS.keys())}")
@@ -61,6 +62,11 @@ def document(routes: Map, *, unknown_pass: bool) -> dict[str, Any]:
         "x-faregate-unknown-fields": "passed on" if unknown_pass else "refused",
         "x-faregate-not-served": {f"/v1/{name}": why for name, why in NOT_SERVED.items()},
     }
+
+
+def _described(rule: Rule) -> bool:
+    """Whether a route belongs here: pages are for people, and the admin API describes itself."""
+    return rule.rule.startswith("/v1/") or rule.rule in _PROBES
 
 
 def _operation(rule: Rule, method: str, closed: bool) -> dict[str, Any]:
