@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import current_app
+from sqlalchemy import Engine
 
 from gateway.adapters.database_probe import DatabaseProbe
 from gateway.adapters.file_contents import FileContents
@@ -30,6 +31,8 @@ class Services:
     database: DatabaseProbe
     roll_call: RollCall
     refusals: RefusalCounts
+    engine: Engine
+    """The database, for what is read off the paid path: on ``on_sql_thread`` alone."""
 
 
 def keep(extensions: dict[str, object], services: Services) -> None:
