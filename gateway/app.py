@@ -95,9 +95,7 @@ def build_services(settings: Settings) -> Services:
     models, database = ModelList(upstream), DatabaseProbe(engine)
     roll_call = RollCall(budgets, gate.keeper)
     refusals = RefusalCounts(engine)
-    return Services(
-        gate, budgets, models, answers, contents, database, roll_call, refusals, engine
-    )
+    return Services(gate, budgets, models, answers, contents, database, roll_call, refusals, engine)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
