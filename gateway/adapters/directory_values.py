@@ -1,4 +1,4 @@
-"""What the directory takes as names, limits, patterns and time zones."""
+"""What the directory takes as names, limits, patterns and time zones, and how it says no."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@/-]{0,99}")
 
 class DirectoryError(ValueError):
     """A change that cannot be made; the message says why and what to do."""
+
+
+class NotThere(DirectoryError):
+    """What is to be read or changed does not exist, or was removed."""
+
+
+class InTheWay(DirectoryError):
+    """Something else stands against the change: a name that is taken, a team with clients."""
+
+
+class ChangedMeanwhile(DirectoryError):
+    """What is to be changed is no longer what the caller has seen: read it again."""
 
 
 def checked_name(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select, text
 
 from gateway.adapters.control_tables import tag_keys
-from gateway.adapters.directory import policy_version
+from gateway.adapters.directory_changes import policy_version
 from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.tables import budgets, clients, keys, teams
 from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind
@@ -30,7 +30,9 @@ def load_policy(engine: Engine) -> Policy:
 def _read(connection: Connection) -> Policy:
     version = policy_version(connection)
     found = connection.execute(
-        select(clients, teams.c.name.label("team_name"), teams.c.sharing).join(teams)
+        select(clients, teams.c.name.label("team_name"), teams.c.sharing)
+        .join(teams)
+        .where(clients.c.removed_at.is_(None))
     ).all()
     all_clients = [_client(row) for row in found]
     all_budgets = [

@@ -10,12 +10,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select
 
-from gateway.adapters.directory import lock_policy, move_policy_version
+from gateway.adapters import audit_log
+from gateway.adapters.directory_changes import (
+    COMMAND_LINE,
+    Change,
+    changing,
+    lock_policy,
+    move_policy_version,
+)
 from gateway.adapters.price_sources import PriceRow
 from gateway.adapters.tables import prices
 from gateway.core.price_codec import tiers_digest, tiers_from_json, tiers_to_json
+from gateway.core.price_facts import price_facts
 from gateway.core.price_overrides import InvalidOverride
 from gateway.core.prices import Price, PriceBook, RateTable
+from gateway.core.roles import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,9 @@ def price_by_id(engine: Engine, price_id: int) -> Price | None:
     return None if row is None else _price(row)
 
 
-def sync_prices(engine: Engine, rows: Iterable[PriceRow]) -> SyncReport:
+def sync_prices(
+    engine: Engine, rows: Iterable[PriceRow], actor: Principal = COMMAND_LINE
+) -> SyncReport:
     """Add the rows that differ from what is stored for their model and start.
 
     A changed row is added beside the old one and wins over it from then on, so records keep
@@ -82,6 +93,8 @@ def sync_prices(engine: Engine, rows: Iterable[PriceRow]) -> SyncReport:
             added += 1
         if added:
             move_policy_version(connection)
+            facts = {"added": added, "unchanged": unchanged}
+            audit_log.note(connection, actor, "sync", "prices", "", "", None, facts)
     return SyncReport(added, unchanged)
 
 
@@ -93,22 +106,38 @@ def override_price(
     valid_from: datetime,
     context_window: int | None = None,
     output_tokens_max: int | None = None,
+    actor: Principal = COMMAND_LINE,
 ) -> int:
-    """Add the deployment's own price for ``model``, above every synced one; returns its id.
+    """``add_override`` in a transaction of its own. Raises InvalidOverride, DirectoryError."""
+    row = override_row(model, tiers, valid_from, context_window, output_tokens_max)
+    with changing(engine, actor) as change:
+        return add_override(change, row)
+
+
+def override_row(
+    model: str,
+    tiers: Mapping[str, RateTable],
+    valid_from: datetime,
+    context_window: int | None = None,
+    output_tokens_max: int | None = None,
+) -> PriceRow:
+    """The deployment's own price for ``model``, as a row to add.
 
     Raises InvalidOverride for a model name that cannot be stored.
     """
     if not (0 < len(model) <= 128 and model.isprintable()):
         raise InvalidOverride(f"{model!r} is not a model name: use 1 to 128 characters")
-    row = PriceRow(
+    return PriceRow(
         model, (model,), "override", valid_from, tiers, context_window, output_tokens_max
     )
-    with engine.begin() as connection:
-        move_policy_version(connection)
-        done = connection.execute(insert(prices).values(is_override=True, **_values(row)))
-    found = done.inserted_primary_key
-    assert found is not None
-    return int(found[0])
+
+
+def add_override(change: Change, row: PriceRow) -> int:
+    """Add the deployment's own price, which stands above every synced one; returns its id."""
+    price_id = change.insert(prices, "the price exists already", is_override=True, **_values(row))
+    added = change.connection.execute(select(prices).where(prices.c.id == price_id)).one()
+    change.note("create", "price", None, price_facts(_price(added)))
+    return price_id
 
 
 def _values(row: PriceRow) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gateway.core.money import display_usd, usd_from_nano
 
 @click.group()
 def command() -> None:
-    """Create, change and list clients."""
+    """Create, change, remove and list clients."""
 
 
 def _limit_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -92,21 +92,39 @@ def create(name: str, team: str, as_json: bool, **limits: Any) -> None:
 @click.argument("name")
 @_limit_options
 @click.option("--allow-all-models", is_flag=True, help="Drop the list of allowed models.")
+@click.option("--name", "new_name", help="Its new name.")
 @json_option
-def change(name: str, allow_all_models: bool, as_json: bool, **limits: Any) -> None:
+def change(
+    name: str, allow_all_models: bool, new_name: str | None, as_json: bool, **limits: Any
+) -> None:
     """Change limits of the client NAME. Allowed models replace the ones it had."""
     if allow_all_models and limits["allowed_models"]:
         raise click.UsageError("--allow-model and --allow-all-models contradict each other")
     if not limits["allowed_models"] and not allow_all_models:
         limits["allowed_models"] = None
     deployment = open_deployment()
-    deployment.directory.change_client(name, **limits)
+    deployment.directory.change_client(name, new_name=new_name, **limits)
     deployment.announce()
+    name = new_name or name
     if as_json:
         rows = deployment.directory.clients()
         print_json(next(_as_json(row) for row in rows if row.name == name))
     else:
         say(f"Changed client {name}.")
+
+
+@command.command()
+@click.argument("name")
+@json_option
+def remove(name: str, as_json: bool) -> None:
+    """Remove the client NAME: its keys stop at once, its budgets go, its usage records stay."""
+    deployment = open_deployment()
+    deployment.directory.remove_client(name)
+    deployment.announce()
+    if as_json:
+        print_json({"name": name, "state": "removed"})
+    else:
+        say(f"Removed client {name}.")
 
 
 @command.command("list")

@@ -14,10 +14,12 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from gateway.adapters.database import DatabaseError, first_line, open_engine
 from gateway.adapters.directory import Directory
 from gateway.adapters.migrations import check_schema
+from gateway.adapters.os_user import command_line
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.stores import StoreNotRunning, redis_url_of
 from gateway.cli.output import note
+from gateway.core.roles import Principal
 from gateway.settings import Settings, SettingsError, load_settings
 
 
@@ -29,9 +31,14 @@ class Deployment:
     engine: Engine
 
     @cached_property
+    def actor(self) -> Principal:
+        """Who runs the command, as the audit log shows it: ``cli:ann``."""
+        return command_line()
+
+    @cached_property
     def directory(self) -> Directory:
         """Teams, clients, keys and budgets."""
-        return Directory(self.engine)
+        return Directory(self.engine, self.actor)
 
     @contextmanager
     def redis_budgets(self) -> Iterator[RedisBudgets]:

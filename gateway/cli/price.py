@@ -84,7 +84,7 @@ def sync(provider: str, as_json: bool) -> None:
         found = full_price_list(provider)
     except LookupError as error:
         raise click.ClickException(str(error.args[0])) from None
-    report = sync_prices(deployment.engine, found.rows)
+    report = sync_prices(deployment.engine, found.rows, deployment.actor)
     if report.added:
         deployment.announce()
     if as_json:
@@ -150,6 +150,7 @@ def override(
         valid_from=start,
         context_window=context_window,
         output_tokens_max=output_tokens_max,
+        actor=deployment.actor,
     )
     deployment.announce()
     price = price_book(deployment.engine).find(model, start)

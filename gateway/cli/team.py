@@ -20,7 +20,7 @@ _SHARED_BY = {Sharing.CLIENT.value: "each client its own", Sharing.TEAM.value: "
 
 @click.group()
 def command() -> None:
-    """Create, change and list teams."""
+    """Create, change, remove and list teams."""
 
 
 @command.command()
@@ -49,21 +49,39 @@ def create(name: str, sharing: str, as_json: bool) -> None:
 @click.option(
     "--sharing",
     type=_SHARING,
-    required=True,
     help="Who may use a file, batch or job, also one made before: its client, or the team.",
 )
+@click.option("--name", "new_name", help="Its new name.")
 @json_option
-def change(name: str, sharing: str, as_json: bool) -> None:
+def change(name: str, sharing: str | None, new_name: str | None, as_json: bool) -> None:
     """Change the team NAME. It takes effect with the next request."""
+    if sharing is None and new_name is None:
+        raise click.UsageError("nothing to change: give --sharing, --name or both")
     deployment = open_deployment()
-    deployment.directory.change_team(name, Sharing(sharing))
+    shared = None if sharing is None else Sharing(sharing)
+    deployment.directory.change_team(name, shared, name=new_name)
     deployment.announce()
+    name = new_name or name
     if as_json:
         directory = deployment.directory
         members = _members(directory)
         print_json(next(_as_json(row, members) for row in directory.teams() if row.name == name))
     else:
         say(f"Changed team {name}.")
+
+
+@command.command()
+@click.argument("name")
+@json_option
+def remove(name: str, as_json: bool) -> None:
+    """Remove the team NAME, which has no clients any more. Its usage records stay."""
+    deployment = open_deployment()
+    deployment.directory.remove_team(name)
+    deployment.announce()
+    if as_json:
+        print_json({"name": name, "state": "removed"})
+    else:
+        say(f"Removed team {name}.")
 
 
 @command.command("list")

@@ -64,6 +64,12 @@ def display_usd(nano: int, decimals_min: int = 2) -> str:
     return f"{sign}${int(whole):,}.{fraction}"
 
 
+def decimal_usd(nano: int) -> str:
+    """The exact decimal dollars of ``nano`` for programs: ``"500.00"``, ``"0.0000015"``."""
+    whole, fraction = usd_from_nano(nano).split(".")
+    return f"{whole}.{fraction.rstrip('0').ljust(2, '0')}"
+
+
 def divide_up(numerator: int, denominator: int) -> int:
     """``numerator / denominator`` rounded up to an integer."""
     return -(-numerator // denominator)

@@ -176,7 +176,7 @@ def test_changes_at_the_same_time_are_made_one_after_another(directory: Director
 def test_a_change_waits_for_the_one_before_it(directory: Directory, engine: Engine) -> None:
     """Whoever reads a version sees every change up to it, so no change may overtake another."""
     with ThreadPoolExecutor(1) as pool:
-        with directory._change():
+        with directory.change():
             waiting = pool.submit(directory.create_team, "second")
             # That something does not happen cannot be awaited.
             with pytest.raises(TimeoutError):

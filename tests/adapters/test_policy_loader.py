@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -30,7 +31,7 @@ def test_an_empty_deployment_has_a_policy_of_version_zero(engine: Engine) -> Non
 
 
 def test_everything_that_decides_a_request_is_loaded(engine: Engine, directory: Directory) -> None:
-    limits = {
+    limits: dict[str, Any] = {
         "allowed_models": ["gpt-4o*", "o3"],
         "requests_per_minute": 60,
         "tokens_per_minute": 9_000,

@@ -81,3 +81,12 @@ def test_what_cannot_be_is_refused(sqlite_faregate: Faregate) -> None:
 def test_without_clients_the_next_step_is_shown(empty: Faregate) -> None:
     empty.run("init")
     assert "faregate client create NAME" in empty.run("client", "list").stderr
+
+
+def test_a_client_is_renamed_and_removed(faregate: Faregate) -> None:
+    assert faregate.ask("client", "set", "web", "--name", "site")["name"] == "site"
+    key = faregate.ask("key", "create", "site")["id"]
+    faregate.run("client", "remove", "site")
+    assert faregate.ask("client", "list") == []
+    assert "there is no client 'site'" in faregate.refused("client", "remove", "site")
+    assert f"key {key} is revoked already" in faregate.refused("key", "revoke", str(key))

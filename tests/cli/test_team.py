@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.adapters.audit_log import entries
 from gateway.adapters.policy_loader import load_policy
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.core.policy import Sharing
@@ -49,6 +50,22 @@ def test_sharing_that_cannot_be_is_refused(sqlite_faregate: Faregate) -> None:
     for words in (("team", "set", "research"), ("team", "create", "x", "--sharing", "all")):
         assert "--sharing" in sqlite_faregate.run(*words, code=2).stderr
     assert sqlite_faregate.directory.version() == version
+
+
+def test_a_team_is_renamed_and_removed(faregate: Faregate, budgets: RedisBudgets) -> None:
+    assert faregate.ask("team", "set", "research", "--name", "labs")["name"] == "labs"
+    assert "has a client: remove them first" in faregate.refused("team", "remove", "labs")
+    assert faregate.ask("client", "remove", "web") == {"name": "web", "state": "removed"}
+    assert faregate.ask("team", "remove", "labs") == {"name": "labs", "state": "removed"}
+    assert budgets.policy_version() == faregate.directory.version()
+    assert faregate.ask("team", "list") == []
+    log = entries(faregate.engine).entries
+    assert [(entry.action, entry.subject_name) for entry in log[:2]] == [
+        ("remove", "labs"),
+        ("remove", "web"),
+    ]
+    assert {entry.actor.partition(":")[0] for entry in log[:3]} == {"cli"}
+    assert log[0].actor.partition(":")[2], "which user ran the command"
 
 
 def test_a_change_is_not_announced_to_a_redis_that_lost_its_counters(

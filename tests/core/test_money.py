@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.money import (
     InvalidAmount,
+    decimal_usd,
     display_usd,
     divide_up,
     nano_from_usd,
@@ -91,3 +92,14 @@ def test_people_see_all_digits_that_matter(nano: int, text: str) -> None:
 def test_divide_up_is_the_least_integer_not_below_the_quotient(top: int, bottom: int) -> None:
     quotient = divide_up(top, bottom)
     assert (quotient - 1) * bottom < top <= quotient * bottom
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [(0, "0.00"), (500_000_000_000, "500.00"), (1_500, "0.0000015"), (-1, "-0.000000001")],
+)
+def test_dollars_for_programs_have_two_decimals_or_as_many_as_it_takes(
+    nano: int, text: str
+) -> None:
+    assert decimal_usd(nano) == text
+    assert nano_from_usd(text) == nano
