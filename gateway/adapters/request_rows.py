@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
 
-from gateway.adapters.control_tables import adjustments
 from gateway.adapters.rollup_tables import daily_usage
 from gateway.adapters.tables import clients, keys, teams, usage_records
 from gateway.adapters.usage_sums import day_of
@@ -133,14 +132,6 @@ def pages(engine: Engine, filters: Filters, size: int = 5000) -> Iterator[Sequen
         after = found.after
         if after is None:
             return
-
-
-def adjustments_of(engine: Engine, request_id: str, held_at: datetime) -> Sequence[Row[Any]]:
-    """What was posted later for one request, in order."""
-    a = adjustments.c
-    query = select(adjustments).where(a.day == day_of(held_at), a.request_id == request_id)
-    with engine.connect() as connection:
-        return connection.execute(query.order_by(a.posted_at, a.id)).all()
 
 
 def models_used(engine: Engine, since: datetime, until: datetime) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from sqlalchemy import Row
 
-from gateway.adapters.price_rows import price_by_id
-from gateway.adapters.usage_rows import Spending, recent, records_of, spending
-from gateway.cli.deployment import Deployment, open_deployment
+from gateway.adapters.explained_requests import ExplainedRecord, explained
+from gateway.adapters.usage_rows import Spending, recent, spending
+from gateway.cli.deployment import open_deployment
 from gateway.cli.output import (
     Column,
     json_option,
@@ -162,64 +162,58 @@ def _record_cells(row: Row[Any]) -> tuple[str, ...]:
 @json_option
 def record(request_id: str, as_json: bool) -> None:
     """Show how the cost of one request was computed."""
-    deployment = open_deployment()
-    rows = records_of(deployment.engine, request_id)
-    if not rows:
+    found = explained(open_deployment().engine, request_id)
+    if found is None:
         raise click.ClickException(
             f"there is no usage record {request_id}: `faregate usage records` lists the newest"
         )
     if as_json:
-        print_json([_record_facts(row) for row in rows])
+        print_json([_record_facts(item.row) for item in found.records])
         return
-    charged = 0
-    for row in rows:
-        charged += row.cost_nano
-        _explain(deployment, row, charged)
+    for item in found.records:
+        _explain(item)
 
 
-def _explain(deployment: Deployment, row: Row[Any], charged: int) -> None:
-    """Print one record. A correction states the true cost and charges the difference, so that
-    ``charged`` is the sum of the records up to this one."""
+def _explain(record: ExplainedRecord) -> None:
+    """Print one record."""
+    row, price = record.row, record.price
     say(f"{row.kind} {row.request_id}, {row.held_at:%Y-%m-%d %H:%M:%S} UTC")
     say(f"By client {row.client_name} of team {row.team_name}, key {row.key_id}")
     streamed = ", streamed" if row.streamed else ""
     say(f"{row.endpoint} {row.model}, tier {row.service_tier}{streamed}, status {row.status}")
     say(f"{row.outcome.capitalize()}, {row.certainty}: {WHY.get(row.certainty, '')}")
-    price = None if row.price_id is None else price_by_id(deployment.engine, row.price_id)
     if price is not None:
         since = moment(price.valid_from) if price.valid_from.year > 1970 else "the beginning"
         say(f"Price {price.id}: {price.model} from {price.source}, valid from {since}")
     if measured := used(row):
         say(f"Used: {', '.join(measured)}")
-    lines = stored_lines(row.cost_lines)
-    if lines:
-        print_table(
-            [
-                Column("Meter"),
-                Column("Count", number=True),
-                Column("Rate", number=True),
-                Column("Amount", number=True),
-            ],
-            [
-                (
-                    line.meter.value.replace("_", " "),
-                    count_text(line),
-                    rate_text(line.meter, line.nano, line.per),
-                    amount_text(line),
-                )
-                for line in lines
-            ],
-            total=("Sum, rounded up", "", "", display_usd(sum_lines(lines))),
-        )
-    say(f"Cost: {display_usd(charged)} (held before: {display_usd(row.hold_nano)})")
+    if record.lines:
+        _print_lines(record)
+    say(f"Cost: {display_usd(record.charged_nano)} (held before: {display_usd(row.hold_nano)})")
     if row.kind != "request":
-        before = charged - row.cost_nano
+        before = record.charged_nano - row.cost_nano
         say(f"Charged before: {display_usd(before)}; corrected by {display_usd(row.cost_nano)}")
-    if lines and sum_lines(lines) != charged:
+    if not record.adds_up:
         note("The lines do not sum to the cost: report this record.")
-    names = {budget.id: budget.name for budget in deployment.directory.budgets(removed=True)}
-    paying = [names.get(budget_id, f"budget {budget_id}") for budget_id in _budget_ids(row)]
+    paying = [budget.name for budget in record.paid_by]
     say(f"Charged to: {', '.join(paying) or 'no budget'}\n")
+
+
+def _print_lines(record: ExplainedRecord) -> None:
+    names = ("Count", "Rate", "Amount")
+    print_table(
+        [Column("Meter"), *(Column(name, number=True) for name in names)],
+        [
+            (
+                line.meter.value.replace("_", " "),
+                count_text(line),
+                rate_text(line.meter, line.nano, line.per),
+                amount_text(line),
+            )
+            for line in record.lines
+        ],
+        total=("Sum, rounded up", "", "", display_usd(sum_lines(record.lines))),
+    )
 
 
 def _budget_ids(row: Row[Any]) -> list[int]:

@@ -110,13 +110,11 @@ def amount_text(line: CostLine) -> str:
 
 
 def rounding_text(lines: Sequence[CostLine]) -> str:
-    """What rounding up to a whole nano-dollar added, once for the whole bill; empty where nothing
-    was added."""
+    """What rounding up to a whole nano-dollar added to the bill, to fifteen decimals; empty where
+    it added nothing."""
     exact = sum((Fraction(line.count * line.nano, line.per) for line in lines), Fraction(0))
-    thousandths = (sum_lines(lines) - exact) * 1000
-    if not thousandths:
-        return ""
-    return f"$0.000000000{max(1, round(thousandths)):03d}"
+    added = sum_lines(lines) - exact
+    return f"$0.{round(added * 10**6):015d}" if added else ""
 
 
 def used(record: Any) -> list[str]:

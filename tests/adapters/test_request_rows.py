@@ -8,20 +8,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event
 
-from gateway.adapters.control_tables import adjustments
 from gateway.adapters.directory import Directory
 from gateway.adapters.request_rows import (
     Cursor,
     Filters,
-    adjustments_of,
     models_used,
     page,
     pages,
 )
 from gateway.adapters.usage_rows import record
-from gateway.adapters.usage_sums import day_of
 from tests.adapters.recorded import AT
 from tests.adapters.recorded import event as usage
 
@@ -202,28 +199,6 @@ def test_no_search_reads_the_whole_table(told: Engine, asked: dict[str, Any]) ->
         assert not any(step == "USE TEMP B-TREE FOR ORDER BY" for step in steps), steps
 
 
-def test_models_and_adjustments_of_a_request(told: Engine) -> None:
+def test_models_of_a_time_range(told: Engine) -> None:
     assert models_used(told, ALL.since, ALL.until) == ["m", "n"]
     assert models_used(told, ALL.since - timedelta(days=90), ALL.since) == []
-    row = {
-        "day": day_of(MOMENT),
-        "team_id": 1,
-        "client_id": 1,
-        "key_id": 1,
-        "endpoint": "chat/completions",
-        "model": "m",
-        "service_tier": "default",
-        "line_item": "input",
-        "reason": "reprice",
-        "source": "repricing",
-        "source_id": 1,
-        "note": "",
-        "posted_at": MOMENT,
-        "posted_by": "cli:root",
-    }
-    with told.begin() as connection:
-        for request_id, cost in (("r1", 5), ("r1", -2), ("r2", 9)):
-            connection.execute(
-                insert(adjustments).values(**row, request_id=request_id, cost_nano=cost)
-            )
-    assert [item.cost_nano for item in adjustments_of(told, "r1", MOMENT)] == [5, -2]

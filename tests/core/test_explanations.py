@@ -44,7 +44,7 @@ def test_rounding_is_told_where_there_was_any() -> None:
     assert rounding_text([whole]) == ""
     assert rounding_text([]) == ""
     assert rounding_text([whole, CostLine(Meter.OUTPUT, 1, 333_000, 1_000_000)]) == (
-        "$0.000000000667"
+        "$0.000000000667000"
     )
 
 
