@@ -32,6 +32,10 @@ INTENT_THREADS = 1
 PASSWORD_THREADS = 1
 """A password takes as long as thousands of tokens: who guesses many delays sign-ins alone."""
 
+EXPORT_THREADS = 2
+"""Files of tables that may be written at once; each takes as long as it has rows."""
+
+_export: _Pools = WeakKeyDictionary()
 _intent: _Pools = WeakKeyDictionary()
 _password: _Pools = WeakKeyDictionary()
 _disk: _Pools = WeakKeyDictionary()
@@ -63,6 +67,11 @@ def on_password_thread(call: Callable[..., _T], *args: Any) -> _T:
 def on_disk_thread(call: Callable[..., _T], *args: Any) -> _T:
     """``call(*args)``, which waits for a disk."""
     return _run(_disk, DISK_THREADS, call, args)
+
+
+def on_export_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which makes a file or a piece of one out of what the database has."""
+    return _run(_export, EXPORT_THREADS, call, args)
 
 
 def _run(pools: _Pools, size: int, call: Callable[..., _T], args: tuple[Any, ...]) -> _T:

@@ -18,23 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.core.money import display_usd, divide_up
-from gateway.core.prices import Meter
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 _MICRO_USD = 1000
-
-_SMALL_UNITS = {
-    (Meter.AUDIO_SECONDS, 1): "second",
-    (Meter.AUDIO_SECONDS, 60): "minute",
-    (Meter.AUDIO_SECONDS, 3600): "hour",
-    # As lines of a bill count it.
-    (Meter.AUDIO_SECONDS, 1000): "second",
-    (Meter.AUDIO_SECONDS, 60_000): "minute",
-    (Meter.AUDIO_SECONDS, 3_600_000): "hour",
-    (Meter.IMAGES, 1): "image",
-    (Meter.CODE_INTERPRETER_SESSIONS, 1): "session",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +96,3 @@ def rounded_usd(nano: int, *, up: bool) -> str:
     """Dollars to the micro-dollar: amounts spent are rounded ``up``, amounts left down."""
     micro = divide_up(nano, _MICRO_USD) if up else nano // _MICRO_USD
     return display_usd(micro * _MICRO_USD)
-
-
-def rate_text(meter: Meter, nano: int, per: int) -> str:
-    """A rate as providers publish it: ``"$2.50 per 1M"``."""
-    unit = _SMALL_UNITS.get((meter, per), "1M" if per == 1_000_000 else f"{per:,}")
-    return f"{display_usd(nano)} per {unit}"

@@ -24,10 +24,10 @@ from gateway.cli.output import (
     note,
     print_json,
     print_table,
-    rate_text,
     say,
 )
 from gateway.cli.parameters import as_moment
+from gateway.core.explanations import rate_text
 from gateway.core.money import display_usd, usd_from_nano
 from gateway.core.price_overrides import STEP_METERS, parse_override
 from gateway.core.prices import STANDARD_TIER, Meter, Price, Rate, RateTable

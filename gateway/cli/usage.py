@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import click
 from sqlalchemy import Row
 
-from gateway.adapters.price_rows import price_by_id
-from gateway.adapters.usage_rows import Spending, recent, records_of, spending
-from gateway.cli.deployment import Deployment, open_deployment
+from gateway.adapters.explained_requests import ExplainedRecord, explained
+from gateway.adapters.usage_rows import Spending, recent, spending
+from gateway.cli.deployment import open_deployment
 from gateway.cli.output import (
     Column,
     json_option,
@@ -21,24 +19,23 @@ from gateway.cli.output import (
     note,
     print_json,
     print_table,
-    rate_text,
     rounded_usd,
     say,
 )
 from gateway.cli.parameters import as_past
+from gateway.core.explanations import (
+    WHY,
+    amount_text,
+    charged_windows,
+    count_text,
+    rate_text,
+    stored_lines,
+    used,
+)
 from gateway.core.money import display_usd, usd_from_nano
-from gateway.core.prices import CostLine, Meter, sum_lines
+from gateway.core.prices import Meter, sum_lines
 
 _NONE_YET = "No usage is recorded here. A request through the gateway appears within seconds."
-_HELD = "charged at its hold, the most that it could have cost"
-_WHY = {
-    "exact": "the provider reported the usage, or bills by what the request says",
-    "estimated": (
-        "an upper bound: the provider did not report all of the usage, or the price list lacks its"
-        f" rates; counted here, or {_HELD}"
-    ),
-    "unknown": f"whether the provider billed it is not known: {_HELD}",
-}
 
 
 @click.group(invoke_without_command=True)
@@ -165,108 +162,62 @@ def _record_cells(row: Row[Any]) -> tuple[str, ...]:
 @json_option
 def record(request_id: str, as_json: bool) -> None:
     """Show how the cost of one request was computed."""
-    deployment = open_deployment()
-    rows = records_of(deployment.engine, request_id)
-    if not rows:
+    found = explained(open_deployment().engine, request_id)
+    if found is None:
         raise click.ClickException(
             f"there is no usage record {request_id}: `faregate usage records` lists the newest"
         )
     if as_json:
-        print_json([_record_facts(row) for row in rows])
+        print_json([_record_facts(item.row) for item in found.records])
         return
-    charged = 0
-    for row in rows:
-        charged += row.cost_nano
-        _explain(deployment, row, charged)
+    for item in found.records:
+        _explain(item)
 
 
-def _explain(deployment: Deployment, row: Row[Any], charged: int) -> None:
-    """Print one record. A correction states the true cost and charges the difference, so that
-    ``charged`` is the sum of the records up to this one."""
+def _explain(record: ExplainedRecord) -> None:
+    """Print one record."""
+    row, price = record.row, record.price
     say(f"{row.kind} {row.request_id}, {row.held_at:%Y-%m-%d %H:%M:%S} UTC")
     say(f"By client {row.client_name} of team {row.team_name}, key {row.key_id}")
     streamed = ", streamed" if row.streamed else ""
     say(f"{row.endpoint} {row.model}, tier {row.service_tier}{streamed}, status {row.status}")
-    say(f"{row.outcome.capitalize()}, {row.certainty}: {_WHY.get(row.certainty, '')}")
-    price = None if row.price_id is None else price_by_id(deployment.engine, row.price_id)
+    say(f"{row.outcome.capitalize()}, {row.certainty}: {WHY.get(row.certainty, '')}")
     if price is not None:
         since = moment(price.valid_from) if price.valid_from.year > 1970 else "the beginning"
         say(f"Price {price.id}: {price.model} from {price.source}, valid from {since}")
-    if measured := _measured(row):
+    if measured := used(row):
         say(f"Used: {', '.join(measured)}")
-    lines = _lines(row)
-    if lines:
-        print_table(
-            [
-                Column("Meter"),
-                Column("Count", number=True),
-                Column("Rate", number=True),
-                Column("Amount", number=True),
-            ],
-            [
-                (
-                    line.meter.value.replace("_", " "),
-                    _counted(line),
-                    rate_text(line.meter, line.nano, line.per),
-                    _amount(line),
-                )
-                for line in lines
-            ],
-            total=("Sum, rounded up", "", "", display_usd(sum_lines(lines))),
-        )
-    say(f"Cost: {display_usd(charged)} (held before: {display_usd(row.hold_nano)})")
+    if record.lines:
+        _print_lines(record)
+    say(f"Cost: {display_usd(record.charged_nano)} (held before: {display_usd(row.hold_nano)})")
     if row.kind != "request":
-        before = charged - row.cost_nano
+        before = record.charged_nano - row.cost_nano
         say(f"Charged before: {display_usd(before)}; corrected by {display_usd(row.cost_nano)}")
-    if lines and sum_lines(lines) != charged:
+    if not record.adds_up:
         note("The lines do not sum to the cost: report this record.")
-    names = {budget.id: budget.name for budget in deployment.directory.budgets(removed=True)}
-    paying = [names.get(budget_id, f"budget {budget_id}") for budget_id in _budget_ids(row)]
+    paying = [budget.name for budget in record.paid_by]
     say(f"Charged to: {', '.join(paying) or 'no budget'}\n")
 
 
-def _lines(row: Row[Any]) -> list[CostLine]:
-    return [
-        CostLine(Meter(meter), count, nano, per)
-        for meter, count, nano, per in json.loads(row.cost_lines)
-    ]
-
-
-def _counted(line: CostLine) -> str:
-    """The count of one line in the unit that its meter is named for."""
-    if line.meter is Meter.AUDIO_SECONDS:
-        return _seconds(line.count)
-    return f"{line.count:,}"
-
-
-def _seconds(milliseconds: int) -> str:
-    whole, part = divmod(milliseconds, 1000)
-    return f"{whole:,}.{part:03d}" if part else f"{whole:,}"
-
-
-def _measured(row: Row[Any]) -> list[str]:
-    """What a request did beside reading and writing text, where it did any of it."""
-    counts = (
-        (f"{row.image_output_tokens:,} image output tokens", row.image_output_tokens),
-        (f"{row.images:,} images", row.images),
-        (f"{_seconds(row.audio_milliseconds)} seconds of audio", row.audio_milliseconds),
-        (f"{row.characters:,} characters", row.characters),
-        (f"{row.trained_tokens:,} trained tokens", row.trained_tokens),
-        (f"{row.web_search_calls:,} web searches", row.web_search_calls),
+def _print_lines(record: ExplainedRecord) -> None:
+    names = ("Count", "Rate", "Amount")
+    print_table(
+        [Column("Meter"), *(Column(name, number=True) for name in names)],
+        [
+            (
+                line.meter.value.replace("_", " "),
+                count_text(line),
+                rate_text(line.meter, line.nano, line.per),
+                amount_text(line),
+            )
+            for line in record.lines
+        ],
+        total=("Sum, rounded up", "", "", display_usd(sum_lines(record.lines))),
     )
-    return [text for text, count in counts if count]
-
-
-def _amount(line: CostLine) -> str:
-    """Dollars of one line, exact where they end within fifteen decimals."""
-    usd = Decimal(line.count * line.nano) / Decimal(line.per * 1_000_000_000)
-    text = f"{usd:.15f}".rstrip("0")
-    whole, _, fraction = text.partition(".")
-    return f"${int(whole):,}.{fraction.ljust(2, '0')}"
 
 
 def _budget_ids(row: Row[Any]) -> list[int]:
-    return [int(part.split(":")[0]) for part in row.budget_windows.split(",") if part]
+    return [window.budget_id for window in charged_windows(row.budget_windows)]
 
 
 def _record_facts(row: Row[Any]) -> dict[str, Any]:
@@ -287,7 +238,7 @@ def _record_facts(row: Row[Any]) -> dict[str, Any]:
                 # Its meter is named for seconds, as prices are.
                 **({"unit": "millisecond"} if line.meter is Meter.AUDIO_SECONDS else {}),
             }
-            for line in _lines(row)
+            for line in stored_lines(row.cost_lines)
         ],
         "budget_ids": _budget_ids(row),
     }

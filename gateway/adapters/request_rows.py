@@ -1,0 +1,235 @@
+"""The requests explorer: usage records by what people filter by, newest first.
+
+Its work is bounded however many records there are. The time range and one of client, team and model
+are found by an index. Everything else is looked for among at most ``EXAMINED`` records from the
+cursor on; where these do not fill a page, the page says how far back it has looked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, or_, select
+
+from gateway.adapters.rollup_tables import daily_usage
+from gateway.adapters.tables import clients, keys, teams, usage_records
+from gateway.adapters.usage_sums import day_of
+
+EXAMINED = 20_000
+"""Records that one page looks through for what no index finds."""
+
+STATUSES = {"ok": (0, 400), "4xx": (400, 500), "5xx": (500, 1000), "failed": (400, 1000)}
+"""Classes of status, each from a status up to below another; 0 where nothing was answered."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What to find. ``until`` is exclusive, amounts are nano-dollars.
+
+    ``scope_team_id`` and ``scope_client_id`` are what the reader may see, whatever is asked for.
+    """
+
+    since: datetime
+    until: datetime
+    team_id: int | None = None
+    client_id: int | None = None
+    key_id: int | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    status: str | None = None
+    certainty: str | None = None
+    tag: tuple[str, str] | None = None
+    cost_at_least_nano: int | None = None
+    request_id: str | None = None
+    upstream_id: str | None = None
+    scope_team_id: int | None = None
+    scope_client_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place between two records, from where older ones follow.
+
+    Without a ``request_id`` it is before all records of its moment.
+    """
+
+    at: datetime
+    request_id: str = ""
+    kind: str = ""
+
+    def __str__(self) -> str:
+        """The cursor as it stands in an address."""
+        return ".".join((str((self.at - _EPOCH) // _MICROSECOND), self.request_id, self.kind))
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """The cursor that ``str`` wrote. Raises ValueError."""
+        micros, first, rest = text.partition(".")
+        request_id, _, kind = rest.rpartition(".")
+        if not first or not micros.isascii() or not micros.isdigit():
+            raise ValueError(f"{text[:80]!r} is not a place in the list of requests")
+        try:
+            return cls(_EPOCH + int(micros) * _MICROSECOND, request_id, kind)
+        except OverflowError as error:
+            raise ValueError("the place in the list of requests is out of range") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records, newest first."""
+
+    rows: Sequence[Row[Any]]
+    after: Cursor | None
+    """Where to go on; None where there are no more."""
+    looked_back_to: datetime | None = None
+    """Set where the page is not full because enough was looked through."""
+
+
+def page(
+    engine: Engine,
+    filters: Filters,
+    *,
+    after: Cursor | None = None,
+    limit: int = 50,
+    examined: int = EXAMINED,
+) -> Page:
+    """The newest ``limit`` records that ``filters`` let through, from ``after`` on."""
+    led_by, others = _conditions(engine.dialect.name, filters)
+    c = usage_records.c
+    with engine.connect() as connection:
+        bound: datetime | None = None
+        if others and filters.request_id is None:
+            bound = _bound(connection, filters, led_by, after, examined)
+        query = _named().where(*led_by, *others, c.held_at < filters.until)
+        query = query.where(c.held_at >= (filters.since if bound is None else bound))
+        if after is not None:
+            query = query.where(_older(after))
+        query = query.order_by(c.held_at.desc(), c.request_id.desc(), c.kind.desc())
+        rows = connection.execute(query.limit(limit + 1)).all()
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        return Page(rows[:limit], Cursor(last.held_at, last.request_id, last.kind))
+    if bound is None:
+        return Page(rows, None)
+    return Page(rows, Cursor(bound), bound)
+
+
+def pages(engine: Engine, filters: Filters, size: int = 5000) -> Iterator[Sequence[Row[Any]]]:
+    """All records that ``filters`` let through, in batches. Each is a query of its own, so that
+    neither a transaction nor memory grows with them."""
+    after: Cursor | None = None
+    while True:
+        found = page(engine, filters, after=after, limit=size, examined=20 * size)
+        if found.rows:
+            yield found.rows
+        after = found.after
+        if after is None:
+            return
+
+
+def models_used(engine: Engine, since: datetime, until: datetime) -> list[str]:
+    """The models that there are sums of in a time range, by name."""
+    d = daily_usage.c
+    query = select(d.model).where(d.day >= day_of(since), d.day < until, d.model != "").distinct()
+    with engine.connect() as connection:
+        return list(connection.execute(query.order_by(d.model)).scalars())
+
+
+def _named() -> Select[Any]:
+    c = usage_records.c
+    return (
+        select(
+            usage_records,
+            func.coalesce(teams.c.name, "").label("team_name"),
+            func.coalesce(clients.c.name, "").label("client_name"),
+        )
+        .join(teams, c.team_id == teams.c.id, isouter=True)
+        .join(clients, c.client_id == clients.c.id, isouter=True)
+    )
+
+
+_Conditions = list[ColumnElement[bool]]
+
+
+def _conditions(dialect: str, f: Filters) -> tuple[_Conditions, _Conditions]:
+    """The condition that an index leads to, and all others."""
+    c = usage_records.c
+    owner = select(keys.c.client_id).where(keys.c.id == f.key_id).scalar_subquery()
+    by_index: tuple[tuple[ColumnElement[Any], Any], ...] = (
+        (c.request_id, f.request_id),
+        (c.client_id, f.client_id),
+        (c.client_id, f.scope_client_id),
+        (c.client_id, None if f.key_id is None else owner),
+        (c.model, f.model),
+        (c.team_id, f.team_id),
+        (c.team_id, f.scope_team_id),
+    )
+    asked = [(column, value) for column, value in by_index if value is not None]
+    leading = [column == value for column, value in asked[:1]]
+    # Written so that no index is chosen for them: what is examined was counted along the first.
+    others = [func.coalesce(column, column) == value for column, value in asked[1:]]
+    return leading, [*others, *_further(dialect, f)]
+
+
+def _further(dialect: str, f: Filters) -> _Conditions:
+    c = usage_records.c
+    found: _Conditions = []
+    if f.key_id is not None:
+        found.append(c.key_id == f.key_id)
+    if f.endpoint is not None:
+        found.append(c.endpoint == f.endpoint)
+    if f.status is not None:
+        least, below = STATUSES[f.status]
+        found.append(and_(c.status >= least, c.status < below))
+    if f.certainty is not None:
+        found.append(c.certainty == f.certainty)
+    if f.tag is not None:
+        # As events write them: both are in quotes, and quotes inside them are escaped.
+        pair = ":".join(json.dumps(part, ensure_ascii=False) for part in f.tag)
+        place = func.strpos if dialect == "postgresql" else func.instr
+        found.append(place(c.tags, pair) > 0)
+    if f.cost_at_least_nano is not None:
+        found.append(c.cost_nano >= f.cost_at_least_nano)
+    if f.upstream_id is not None:
+        found.append(c.upstream_id == f.upstream_id)
+    return found
+
+
+def _bound(
+    connection: Connection,
+    filters: Filters,
+    led_by: _Conditions,
+    after: Cursor | None,
+    examined: int,
+) -> datetime | None:
+    """The moment down to which ``examined`` records lie; None where there are no more of them.
+
+    An index has all that this asks for, so it is quick.
+    """
+    c = usage_records.c
+    query = select(c.held_at).where(*led_by, c.held_at >= filters.since, c.held_at < filters.until)
+    if after is not None:
+        query = query.where(c.held_at <= after.at if after.request_id else c.held_at < after.at)
+    query = query.order_by(c.held_at.desc()).offset(examined).limit(1)
+    found = connection.execute(query).scalar_one_or_none()
+    # The statement's type is that of the column.
+    assert found is None or isinstance(found, datetime)
+    return found
+
+
+def _older(than: Cursor) -> ColumnElement[bool]:
+    c = usage_records.c
+    if not than.request_id:
+        return c.held_at < than.at
+    before = and_(c.request_id == than.request_id, c.kind < than.kind)
+    # The first part is what an index finds.
+    return and_(
+        c.held_at <= than.at, or_(c.held_at < than.at, c.request_id < than.request_id, before)
+    )
