@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 
 from gateway.simulator.app import run
+from gateway.simulator.bill_faults import Rounding, bill_faults
 from gateway.simulator.errors import ProviderError
 from gateway.simulator.faults import Directives, Fault, directives_for
 
@@ -24,6 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--truth-log", help="file that every charge is appended to")
     parser.add_argument("--api-key", help="the only key accepted (default: any sk-...)")
+    parser.add_argument(
+        "--admin-key", help="the only key for usage and costs (default: any sk-admin-...)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no line per request")
     parser.add_argument("--strict", action="store_true", help="refuse unknown request fields")
     parser.add_argument(
@@ -32,10 +36,31 @@ def _parser() -> argparse.ArgumentParser:
         default=1.0,
         help="share of requests that --status and --fault hit, 0 to 1",
     )
+    _add_bill(parser)
     for field in fields(Directives):
         flag = f"--{field.name.replace('_', '-')}"
         parser.add_argument(flag, help=f"for every request without x-sim-{flag[2:]}")
     return parser
+
+
+def _add_bill(parser: argparse.ArgumentParser) -> None:
+    bill = parser.add_argument_group("errors of the bill, which never change the truth log")
+    bill.add_argument("--bill-cached-percent", metavar="P", help="cached input costs P %% more")
+    bill.add_argument(
+        "--bill-omit-hour",
+        metavar="HOUR",
+        action="append",
+        default=[],
+        help="say nothing of an hour (2026-05-01T13, UTC); may be repeated",
+    )
+    bill.add_argument(
+        "--bill-price-change",
+        metavar="DATE:MODEL:P",
+        action="append",
+        default=[],
+        help="models cost P %% more from a date on (2026-05-01:gpt-4o*:20); may be repeated",
+    )
+    bill.add_argument("--bill-rounding", choices=list(map(str, Rounding)), default="exact")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,10 +73,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--fault-rate is a share between 0 and 1")
     try:
         defaults = directives_for({}, flags, Directives())
+        faults = bill_faults(
+            given.pop("bill_cached_percent"),
+            given.pop("bill_omit_hour"),
+            given.pop("bill_price_change"),
+            given.pop("bill_rounding"),
+        )
+    except ValueError as error:
+        parser.error(str(error))
     except ProviderError as error:
         parser.error(error.message)
     try:
-        run(defaults=defaults, **given)
+        run(defaults=defaults, bill_faults=faults, **given)
     except OSError as error:
         sys.stderr.write(f"simulator: {error}\n")
         return 1

@@ -19,6 +19,8 @@ from gevent.server import StreamServer
 from gateway.adapters.tokenizer import Tokenizer
 from gateway.simulator import text_routes
 from gateway.simulator.batches import Batches
+from gateway.simulator.bill import Bill
+from gateway.simulator.bill_faults import BillFaults
 from gateway.simulator.delivery import Delivery, error_answer
 from gateway.simulator.embeddings import Embeddings
 from gateway.simulator.errors import ProviderError, injected, unknown_url
@@ -27,6 +29,8 @@ from gateway.simulator.files import Files
 from gateway.simulator.fine_tuning import FineTuning
 from gateway.simulator.images import image_routes
 from gateway.simulator.models import delete_model, get_model, list_models
+from gateway.simulator.organization import PATHS as ORGANIZATION
+from gateway.simulator.organization import organization_routes
 from gateway.simulator.picture import PICTURES, picture_page
 from gateway.simulator.routes import Routes
 from gateway.simulator.server import Answer, Connection, Request, Stream, serve_connection
@@ -53,10 +57,13 @@ class Simulator:
         quiet: bool = True,
         defaults: Directives | None = None,
         fault_rate: float = 1.0,
+        admin_key: str | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """``fault_rate`` is the share of requests that ``defaults``' status and fault hit."""
         self._log = log
         self._api_key = api_key
+        self._admin_key = admin_key
         self._strict = strict
         self._quiet = quiet
         self._defaults = defaults or Directives()
@@ -83,6 +90,7 @@ class Simulator:
                 *Uploads(files).routes(),
                 *Batches(files, log, lambda request: self._routes.find(request)).routes(),
                 *FineTuning(files, log, tokenizer).routes(),
+                *organization_routes(bill or Bill(None)),
             ]
         )
 
@@ -152,6 +160,16 @@ class Simulator:
                 "You didn't provide an API key. You need to provide your API key in an "
                 "Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
             )
+        request.api_key_id = f"key_{blake2b(key.encode(), digest_size=8).hexdigest()}"
+        is_admin = key == self._admin_key if self._admin_key else key.startswith("sk-admin-")
+        if request.path.startswith(ORGANIZATION):
+            if is_admin:
+                return
+            raise ProviderError(
+                403,
+                "You have insufficient permissions for this operation. Missing scopes: "
+                "api.usage.read.",
+            )
         if key != self._api_key if self._api_key else not key.startswith("sk-"):
             shown = f"{key[:8]}***{key[-4:]}" if len(key) > 12 else "***"
             raise ProviderError(
@@ -203,6 +221,8 @@ def run(
     strict: bool = False,
     defaults: Directives | None = None,
     fault_rate: float = 1.0,
+    admin_key: str | None = None,
+    bill_faults: BillFaults | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError where the address or the log is not usable.
 
@@ -215,6 +235,8 @@ def run(
         quiet=quiet,
         defaults=defaults,
         fault_rate=fault_rate,
+        admin_key=admin_key,
+        bill=Bill(truth_log, bill_faults),
     )
     server = StreamServer(
         (host, port),

@@ -213,6 +213,7 @@ class BatchRun:
                 time=time.time(),
                 request_id=request.id,
                 client_request_id=batch.creator.client_request_id,
+                api_key_id=batch.creator.api_key_id,
             )
             self._log.append(charge)
             batch.charges.append(charge)

@@ -99,6 +99,7 @@ class Batches:
                 number=request.number,
                 request_id=request.id,
                 client_request_id=request.headers.get("x-client-request-id"),
+                api_key_id=request.api_key_id,
             ),
             times={"created_at": int(time.time())},
         )

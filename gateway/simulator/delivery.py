@@ -270,6 +270,7 @@ def stamped(charge: Charge, request: Request) -> Charge:
         time=time.time(),
         request_id=request.id,
         client_request_id=request.headers.get("x-client-request-id"),
+        api_key_id=request.api_key_id,
     )
 
 

@@ -90,6 +90,7 @@ class FineTuning:
             number=request.number,
             request_id=request.id,
             client_request_id=request.headers.get("x-client-request-id"),
+            api_key_id=request.api_key_id,
         )
         job = Job(
             id=random_id("ftjob-"),

@@ -50,6 +50,8 @@ class Request:
     chunks_allowed: bool
     number: int = 0
     id: str = ""
+    api_key_id: str = ""
+    """The provider's name for the key that the request came with."""
     params: dict[str, str] = field(default_factory=dict)
     """The ids in the path, by their names in the route."""
     directives: Directives = field(default_factory=Directives)

@@ -49,6 +49,8 @@ class Charge:
     """The ``x-request-id`` of the answer."""
     client_request_id: str | None = None
     """The ``x-client-request-id`` header of the request."""
+    api_key_id: str = ""
+    """Which of the organization's keys the request came with."""
     requested_model: str = ""
     time: float = 0.0
     """Seconds since 1970 when the line was handed to the log."""
@@ -78,8 +80,13 @@ def read_truth(path: str | Path) -> list[Charge]:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         return []
+    return parse_truth(data[: data.rfind(b"\n") + 1])
+
+
+def parse_truth(lines: bytes) -> list[Charge]:
+    """The charges in whole lines of a log. Raises ValueError for a damaged line."""
     charges = []
-    for line in data[: data.rfind(b"\n") + 1].splitlines():
+    for line in lines.splitlines():
         row = orjson.loads(line)
         charges.append(Charge(**{name: row[name] for name in row.keys() & _FIELDS}))
     return charges
