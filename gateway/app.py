@@ -96,7 +96,6 @@ def build_services(settings: Settings) -> Services:
     models, database = ModelList(upstream), DatabaseProbe(engine)
     roll_call = RollCall(budgets, gate.keeper)
     refusals = RefusalCounts(engine)
-<<<<<<< HEAD
     people = IdentityProvider(settings) if settings.signs_in_by_oidc else None
     return Services(
         gate,
@@ -110,9 +109,6 @@ def build_services(settings: Settings) -> Services:
         engine,
         people,
     )
-=======
-    return Services(gate, budgets, models, answers, contents, database, roll_call, refusals, engine)
->>>>>>> refs/w/usageapi
 
 
 def create_app(settings: Settings | None = None) -> Flask:

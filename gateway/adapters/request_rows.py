@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, fun
 
 from gateway.adapters.rollup_tables import daily_usage
 from gateway.adapters.tables import clients, keys, teams, usage_records
-from gateway.adapters.usage_sums import day_of
+from gateway.core.reports import day_of
 
 EXAMINED = 20_000
 """Records that one page looks through for what no index finds."""

@@ -33,12 +33,8 @@ class Services:
     roll_call: RollCall
     refusals: RefusalCounts
     engine: Engine
-<<<<<<< HEAD
     """For what the control plane reads and changes: through ``threads.on_sql_thread``."""
     identity_provider: IdentityProvider | None
-=======
-    """The database, for what is read off the paid path: on ``on_sql_thread`` alone."""
->>>>>>> refs/w/usageapi
 
 
 def keep(extensions: dict[str, object], services: Services) -> None:

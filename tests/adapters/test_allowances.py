@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from gateway.core.endings import Ending
 from gateway.core.holds import BudgetRefused, Hold
 from gateway.core.policy import Client, Policy
 from gateway.core.prices import PriceBook
+from gateway.core.tags import NO_TAGS
 from gateway.workers.rebuilder import Rebuilder
 from gateway.workers.recorder import Recorder
 from tests.adapters.redis_world import RESULT, World, bound

@@ -10,9 +10,9 @@ from gateway.adapters.directory import Directory
 from gateway.adapters.explained_requests import explained
 from gateway.adapters.price_rows import override_price
 from gateway.adapters.usage_rows import record
-from gateway.adapters.usage_sums import day_of
 from gateway.core.budgets import WindowKind
 from gateway.core.prices import Meter, Rate
+from gateway.core.reports import day_of
 from tests.adapters.recorded import AT, event
 
 MOMENT = datetime.fromtimestamp(AT / 1000, tz=UTC)

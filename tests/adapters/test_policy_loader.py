@@ -12,6 +12,7 @@ from gateway.adapters.price_rows import override_price
 from gateway.core.budgets import Enforcement, Scope, WindowKind
 from gateway.core.policy import hash_key
 from gateway.core.prices import Meter, Rate
+from gateway.core.tags import NO_TAGS
 
 
 @pytest.fixture
