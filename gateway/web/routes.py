@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
+from gateway.web.dashboard import assets, shell
 from gateway.web.openai import (
     batches,
     chat,
@@ -44,4 +45,7 @@ BLUEPRINTS = (
     openapi.blueprint,
     probes.blueprint,
     sign_in.blueprint,
+    # The dashboard
+    shell.blueprint,
+    assets.blueprint,
 )
