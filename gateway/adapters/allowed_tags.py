@@ -43,16 +43,15 @@ class AllowedTags:
         with self._change() as connection:
             if not _is_allowed(connection, name):
                 raise DirectoryError(f"there is no tag {name!r}: `faregate tag list` shows them")
-            query = select(budgets.c.name).where(
-                budgets.c.removed_at.is_(None), budgets.c.tag.startswith(f"{name}=", autoescape=True)
-            )
-            narrowed = connection.execute(query.order_by(budgets.c.name)).scalars().all()
-            if narrowed:
+            narrowed = connection.execute(
+                select(budgets.c.name)
+                .where(budgets.c.removed_at.is_(None))
+                .where(budgets.c.tag.startswith(f"{name}=", autoescape=True))
+                .order_by(budgets.c.name)
+            ).scalars()
+            if found := ", ".join(map(repr, narrowed)):
                 # They would stop counting, and nobody would see it.
-                raise DirectoryError(
-                    f"tag {name!r} narrows {', '.join(map(repr, narrowed))}: remove"
-                    f" {'these budgets' if len(narrowed) > 1 else 'this budget'} first"
-                )
+                raise DirectoryError(f"tag {name!r} narrows budgets ({found}): remove them first")
             connection.execute(delete(tag_keys).where(tag_keys.c.name == name))
 
     def tag_keys(self) -> Sequence[Row[Any]]:

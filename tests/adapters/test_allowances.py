@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from gateway.core.endings import Ending
 from gateway.core.holds import BudgetRefused, Hold
 from gateway.core.policy import Client, Policy
 from gateway.core.prices import PriceBook
+from gateway.core.tags import NO_TAGS
 from gateway.workers.rebuilder import Rebuilder
 from gateway.workers.recorder import Recorder
 from tests.adapters.redis_world import RESULT, World, bound
@@ -180,6 +181,17 @@ def test_a_budget_that_it_is_not_held_against_is_not_drawn_on(worker: Worker) ->
     added = replace(worker.policy.budgets[1][0], id=99)
     worker.policy = worker.with_client(worker.client, (*worker.policy.budgets[1], added))
     assert worker.draw() is None
+
+
+def test_budgets_of_a_tag_are_left_out_and_what_has_the_tag_is_not_served(worker: Worker) -> None:
+    (budget, *_) = worker.policy.budgets[1]
+    # Were it held against this one too, it would have no room.
+    narrow = replace(budget, id=99, tag="project=alpha", limit_nano=1)
+    worker.policy = worker.with_client(worker.client, (*worker.policy.budgets[1], narrow))
+    worker.allowances.look()
+    assert worker.counters() == (0, ALLOWANCE)
+    assert worker.draw(tags={"project": "alpha"}) is None
+    assert worker.draw(tags={"project": "beta"}) is not None
 
 
 @pytest.mark.parametrize("amount", [0, 700])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from gateway.core.budgets import (
     WindowKind,
     window_at,
 )
+from gateway.core.tags import NO_TAGS
 
 ZONES = [
     "UTC",

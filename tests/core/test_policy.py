@@ -7,6 +7,7 @@ import pytest
 from gateway.core.budgets import Budget, Enforcement, Scope, WindowKind
 from gateway.core.policy import Client, Policy, budgets_by_client, hash_key
 from gateway.core.prices import PriceBook
+from gateway.core.tags import NO_TAGS
 
 
 def budget(
