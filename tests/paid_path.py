@@ -58,6 +58,8 @@ class PaidPath:
     gate: Gate
     budgets: RedisBudgets
     engine: Engine
+    secret: str
+    """Of the client's key."""
 
     def exchange(self, policy: Policy, **given: Any) -> Exchange:
         """A request of the one client that costs HELD_NANO at most; ``given`` go before that."""
@@ -106,7 +108,7 @@ def open_paid_path(redis_url: str, sqlite_url: str, provider_port: int) -> PaidP
     directory.create_team("team")
     directory.create_client("team", "client")
     directory.create_budget("b", limit_nano=LIMIT_NANO, window=WindowKind.TOTAL, client="client")
-    directory.create_key("client")
+    secret = directory.create_key("client").secret
     settings = Settings(
         redis_url=redis_url,
         openai_api_key="sk-provider",  # type: ignore[arg-type]
@@ -131,4 +133,4 @@ def open_paid_path(redis_url: str, sqlite_url: str, provider_port: int) -> PaidP
         metrics=Metrics(),
         watermarks=Watermarks(budgets, settings.events_max, settings.redis_memory_percent),
     )
-    return PaidPath(gate, budgets, engine)
+    return PaidPath(gate, budgets, engine, secret)

@@ -183,6 +183,17 @@ def test_a_budget_that_it_is_not_held_against_is_not_drawn_on(worker: Worker) ->
     assert worker.draw() is None
 
 
+def test_budgets_of_a_tag_are_left_out_and_what_has_the_tag_is_not_served(worker: Worker) -> None:
+    (budget, *_) = worker.policy.budgets[1]
+    # Were it held against this one too, it would have no room.
+    narrow = replace(budget, id=99, tag="project=alpha", limit_nano=1)
+    worker.policy = worker.with_client(worker.client, (*worker.policy.budgets[1], narrow))
+    worker.allowances.look()
+    assert worker.counters() == (0, ALLOWANCE)
+    assert worker.draw(tags={"project": "alpha"}) is None
+    assert worker.draw(tags={"project": "beta"}) is not None
+
+
 @pytest.mark.parametrize("amount", [0, 700])
 def test_a_change_gives_it_back_and_sets_it_aside_anew(worker: Worker, amount: int) -> None:
     client = replace(worker.client, outage_allowance_nano=amount)

@@ -58,6 +58,8 @@ def test_every_change_moves_the_version_by_one(directory: Directory) -> None:
         lambda: directory.create_budget("b", limit_nano=USD, window=WindowKind.DAY, team="sales"),
         lambda: directory.change_budget("b", limit_nano=2 * USD),
         lambda: directory.remove_budget("b"),
+        lambda: directory.add_tag_key("project"),
+        lambda: directory.remove_tag_key("project"),
     ]
     for change in changes:
         before = directory.version()

@@ -52,6 +52,10 @@ def test_everything_that_decides_a_request_is_loaded(engine: Engine, directory: 
         enforcement=Enforcement.EXPECTED,
         model_pattern="gpt-*",
     )
+    directory.add_tag_key("project")
+    directory.create_budget(
+        "alpha", limit_nano=6, window=WindowKind.DAY, team="search", tag="project=alpha"
+    )
     directory.create_budget("ads", limit_nano=8, window=WindowKind.WEEK, team="ads")
     directory.create_budget("all", limit_nano=9, window=WindowKind.TOTAL)
     tiers = {"default": {Meter.INPUT: Rate(1), Meter.OUTPUT: Rate(2)}}
@@ -74,6 +78,10 @@ def test_everything_that_decides_a_request_is_loaded(engine: Engine, directory: 
     assert (daily.enforcement, daily.model_pattern) == (Enforcement.EXPECTED, "gpt-*")
     assert everyone.name == "all"
     assert policy.budgets_for(bot, "o3", NO_TAGS) == (everyone,)
+    assert policy.tags == {"project"}
+    alpha, _ = policy.budgets_for(bot, "o3", {"project": "alpha"})
+    assert (alpha.name, alpha.tag) == ("alpha", "project=alpha")
+    assert policy.budgets_for(bot, "o3", {"project": "beta"}) == (everyone,)
     assert policy.prices.find("gpt-4o", datetime.now(UTC)) is not None
 
 

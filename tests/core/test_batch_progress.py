@@ -130,6 +130,18 @@ def test_the_sum_is_priced_at_the_batch_rates(status: str) -> None:
         CostLine(Meter.OUTPUT, 10, 4, 1),
     )
     assert provider.asked == []
+    # 51 at a half that would have been 1, rounded down.
+    assert found.saved_nano == 25
+
+
+def test_what_caching_saved_is_summed_over_the_lines_and_rounded_once() -> None:
+    def cached(into: int, read: int) -> dict[str, Any]:
+        report: dict[str, Any] = {"prompt_tokens": into, "completion_tokens": 0}
+        report["prompt_tokens_details"] = {"cached_tokens": read}
+        return {"response": {"status_code": 200, "body": {"usage": report}}}
+
+    provider = Provider(batch(), output=[cached(10, 5), cached(3, 3), row(4, 1)])
+    assert outcome(provider).saved_nano == 4
 
 
 def test_a_tier_that_is_not_priced_as_a_batch_is_an_upper_bound() -> None:

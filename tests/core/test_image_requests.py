@@ -15,6 +15,7 @@ from gateway.core.image_requests import (
     default_model,
     input_tokens,
     is_billed_by_picture,
+    size_tag,
     wishes_of,
 )
 from gateway.core.prices import Meter, Rate
@@ -30,6 +31,24 @@ def test_what_a_request_asks_for() -> None:
     assert _wishes() == Wishes(1, None, None, 0, True)
     fields = {"n": 3, "size": "auto", "quality": "hd", "partial_images": 2, "input_fidelity": "low"}
     assert wishes_of(fields) == Wishes(3, "auto", "hd", 2, False)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "tag"),
+    [
+        ("dall-e-3", None, "1024x1024"),
+        ("dall-e-3", "1792x1024", "1792x1024"),
+        ("gpt-image-1", None, "auto"),
+        ("gpt-image-1", "auto", "auto"),
+        ("gpt-image-1", "1024x1536", "1024x1536"),
+        ("dall-e-2", "large", "other"),
+        ("dall-e-2", "1024x1024\n", "other"),
+        ("dall-e-2", "0x99999999999", "other"),
+        ("dall-e-2", "", "other"),
+    ],
+)
+def test_the_size_that_reports_have(model: str, size: str | None, tag: str) -> None:
+    assert size_tag(model, size) == tag
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,20 @@ def test_the_seed_example_costs_what_it_must() -> None:
     }
 
 
+def test_what_caching_saved_is_said_where_it_saved_something() -> None:
+    rates = {**PRICE.tiers["default"], Meter.CACHED_INPUT: Rate(125_000_000)}
+    caching = Price(5, "m", (), "test", PRICE.valid_from, {"default": rates})
+    usage = Usage(input_tokens=1_000, cached_input_tokens=600)
+    outcome = outcomes.exact(caching, usage, "default", 0, status=200)
+    assert outcome is not None
+    assert outcome.saved_nano == 600 * (500 - 125)
+    assert json.loads(outcome.as_json())["saved"] == 225_000
+    assert outcome.cost_nano + outcome.saved_nano == 1_000 * 500
+    plain = outcomes.exact(caching, Usage(input_tokens=1_000), "default", 0, status=200)
+    assert plain is not None
+    assert "saved" not in json.loads(plain.as_json())
+
+
 def test_searches_are_added_to_what_was_reported() -> None:
     searching = Price(
         4,

@@ -42,6 +42,7 @@ def test_a_budget_refusal_names_everything_one_needs_to_know() -> None:
     assert envelope["budget"] == {
         "name": "search",
         "scope": "team",
+        "tag": None,
         "window": "day",
         "limit_usd": "5.000000000",
         "spent_usd": "4.000000000",
@@ -50,6 +51,16 @@ def test_a_budget_refusal_names_everything_one_needs_to_know() -> None:
         "affordable_output_tokens": 100,
         "resets_at": "2026-06-01T22:00:00Z",
     }
+
+
+def test_a_refusal_names_the_tag_of_its_budget() -> None:
+    narrow = replace(BUDGET, tag="project=alpha")
+    error = over_budget(BudgetRefused(narrow, WINDOW, 4_000_000_000, 0, 0), BOUND)
+    assert (
+        "Budget 'search' (team, tag project=alpha, $5.00 per day) has $1.00 left" in error.message
+    )
+    assert error.envelope()["error"]["budget"]["tag"] == "project=alpha"
+    assert error.budget_id == narrow.id
 
 
 def test_a_budget_that_never_resets_and_is_overdrawn() -> None:
