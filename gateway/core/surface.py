@@ -24,7 +24,9 @@ NOT_SERVED: Mapping[str, str] = {
     "answers": "it was replaced by /v1/chat/completions",
     "classifications": "it was replaced by /v1/chat/completions",
     "fine-tunes": "it was replaced by /v1/fine_tuning/jobs",
-    "organization": "the provider's account is not its clients' to manage",
+    "organization": "of the organization, usage, costs, spend limits and spend alerts, and lists of"
+    " projects, users and keys, are answered from what is recorded here (docs/usage-api.md); the"
+    " rest is the provider's account, which is not its clients' to manage",
     "projects": "the provider's account is not its clients' to manage",
 }
 """By the first part of the path below ``/v1/``."""

@@ -8,7 +8,7 @@ functions are replaced: by one that says which route it was, and with which argu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -68,7 +68,7 @@ def routes(view: View | None = None) -> Flask:
     """An application with the gateway's routes, and ``view`` behind each of them."""
     app = Flask("gateway", static_folder=None)
     gate = cast(Gate, SimpleNamespace(metrics=_UNCOUNTED))
-    keep(app.extensions, Services(gate, *[_NEVER] * 7))
+    keep(app.extensions, Services(gate, *[_NEVER] * (len(fields(Services)) - 1)))
     errors.install(app)
     paths.install(app)
     for blueprint in BLUEPRINTS:

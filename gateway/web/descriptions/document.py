@@ -13,7 +13,7 @@ from typing import Any
 from werkzeug.routing import Map, Rule
 
 from gateway.core.surface import NOT_SERVED
-from gateway.web.descriptions import media, objects, responses, text
+from gateway.web.descriptions import media, objects, organization, responses, text
 from gateway.web.descriptions.operation import COMPONENTS, Operation, error_components, rendered
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -21,6 +21,7 @@ OPERATIONS: Mapping[str, Operation] = {
     **responses.OPERATIONS,
     **media.OPERATIONS,
     **objects.OPERATIONS,
+    **organization.OPERATIONS,
 }
 """By the name of the Flask endpoint: the blueprint's, and the function's."""
 

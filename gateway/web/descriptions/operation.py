@@ -39,6 +39,14 @@ ALWAYS: Errors = (
 )
 """What every operation that asks who calls may answer."""
 
+OF_CONTROL: Errors = (
+    ApiError,
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.StoreUnavailable,
+)
+"""What every operation of the control plane may answer."""
+
 FORWARDED: Errors = (
     errors.UpstreamUnreachable,
     errors.UpstreamInvalid,
@@ -73,6 +81,7 @@ class Query:
     shape: Shape
     says: str = ""
     style: str = "form"
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ class Operation:
     """Whether work may go on after the answer, which then says what is held for it."""
     is_open: bool = False
     """Whether nobody is asked who calls."""
+    by_admin_token: bool = False
+    """Whether it reads or changes the control plane, for which a client's key is not enough."""
     failing: tuple[int, ...] = ()
     """Further statuses with the body of a success."""
 
@@ -109,7 +120,7 @@ def rendered(
 
     ``closed`` says that the deployment refuses fields which are not known.
     """
-    keyed = method == "POST"
+    keyed = method == "POST" and not operation.by_admin_token
     found: dict[str, Any] = {"operationId": name, "summary": operation.summary}
     arguments = [_path_parameter(parameter) for parameter in parameters]
     arguments += [_query_parameter(query) for query in operation.query]
@@ -121,6 +132,8 @@ def rendered(
         found["requestBody"] = _request_body(operation, closed)
     if operation.is_open:
         found["security"] = []
+    if operation.by_admin_token:
+        found["security"] = [{"adminToken": []}]
     found["responses"] = _responses(operation, keyed, bool(parameters))
     return found
 
@@ -137,6 +150,8 @@ def _query_parameter(query: Query) -> dict[str, Any]:
         found |= {"style": query.style, "explode": True}
     if query.says:
         found["description"] = query.says
+    if query.needed:
+        found["required"] = True
     return found
 
 
@@ -161,6 +176,8 @@ def _responses(operation: Operation, keyed: bool, names_object: bool) -> dict[st
     }
     if operation.is_open:
         return found
+    if operation.by_admin_token:
+        return {**found, **_error_responses(operation, keyed, names_object)}
     headers = ["x-faregate-request-id", "x-request-id", *_RATE_HEADERS]
     if operation.costs:
         headers += ["x-faregate-cost-usd", "x-faregate-budget-remaining-usd"]
@@ -186,7 +203,7 @@ def _header(name: str) -> dict[str, str]:
 def _error_responses(
     operation: Operation, keyed: bool, names_object: bool
 ) -> dict[str, dict[str, Any]]:
-    kinds = {*ALWAYS, *operation.errors}
+    kinds = {*(OF_CONTROL if operation.by_admin_token else ALWAYS), *operation.errors}
     if names_object:
         kinds.add(errors.NotFound)
     if operation.query:
@@ -251,7 +268,12 @@ COMPONENTS: Mapping[str, Any] = {
             "type": "http",
             "scheme": "bearer",
             "description": "A Faregate key: fg-... (`faregate key create CLIENT`).",
-        }
+        },
+        "adminToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An admin token: fga-..., of an admin, of finance or of a team's owner.",
+        },
     },
     "parameters": {
         "IdempotencyKey": {
