@@ -111,7 +111,8 @@ def one_request(number: int, pick: random.Random) -> list[UsageEvent]:
     cost = sum_lines(tuple(lines)) if lines else 0
     written = [[line.meter.value, line.count, line.nano, line.per] for line in lines]
     result = {"status": 200, "tier": tier, "usage": usage, "lines": written}
-    base = {"held_at": at, "at": at + 900, "context": context, "hold": cost + 10_000_019}
+    hold = cost + 10_000_019
+    base: dict[str, Any] = {"held_at": at, "at": at + 900, "context": context, "hold": hold}
     end = pick.choice(("exact", "exact", "estimated", "expired", "corrected", "failed"))
     if free or end == "exact":
         return [
@@ -126,7 +127,6 @@ def one_request(number: int, pick: random.Random) -> list[UsageEvent]:
         failed = {"status": 502, "tier": tier}
         return [_event(number, "request", pick, **base, outcome="released", cost=0, result=failed)]
     lost = {"status": 0, "certainty": "unknown", "tier": tier}
-    hold = base["hold"]
     expired = _event(number, "request", pick, **base, outcome="expired", cost=hold, result=lost)
     if end == "expired":
         return [expired]

@@ -28,4 +28,4 @@ def test_what_is_no_id_is_none(given: str) -> None:
 
 
 def test_digits_of_other_scripts_are_none() -> None:
-    assert number_of(PROJECT, "proj_١") is None
+    assert number_of(PROJECT, "proj_\u0661") is None

@@ -89,7 +89,8 @@ def _prepare(at: Services, asked: _Request, policy: Policy) -> Exchange:
         policy=policy,
         client=client,
         key=key,
-        endpoint=asked.endpoint,
+        # Not the endpoint that makes such objects: reading an answer again is no use of a model.
+        endpoint=f"{asked.endpoint}/{{id}}{asked.suffix}",
         model=found.model,
         body=body,
         bound=FREE,
