@@ -85,7 +85,9 @@ def _groups(allowed: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(_many("group_by") or ()))
     for name in found:
         tag = name.removeprefix(TAG)
-        if name in allowed or (TAG in allowed and tag != name and is_name(tag)):
+        if tag == name and name in allowed:
+            continue
+        if tag != name and TAG in allowed and is_name(tag):
             continue
         shown = ", ".join(f"{one}NAME" if one == TAG else one for one in allowed)
         raise BadRequest(f"'group_by' must be of {shown}, not {name[:80]!r}.", param="group_by")
