@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, insert, select, update
+from sqlalchemy import Engine, Row, Select, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.adapters.alert_rows import channel_of
@@ -81,19 +81,6 @@ def announce(engine: Engine, rule: Rule, crossing: Crossing, now: datetime) -> b
     return True
 
 
-def told(engine: Engine, rule_id: int, subject: str, period_start_ms: int, percent: int) -> bool:
-    """Whether a crossing is written down already."""
-    e = alert_events.c
-    query = select(e.id).where(
-        e.rule_id == rule_id,
-        e.subject == subject,
-        e.period_start == datetime.fromtimestamp(period_start_ms / 1000, UTC),
-        e.percent == percent,
-    )
-    with engine.connect() as connection:
-        return connection.execute(query).first() is not None
-
-
 def due(engine: Engine, now: datetime, limit: int = 200) -> list[Delivery]:
     """Deliveries whose time has come, the longest waiting first."""
     d = alert_deliveries.c
@@ -104,7 +91,7 @@ def due(engine: Engine, now: datetime, limit: int = 200) -> list[Delivery]:
         .limit(limit)
     )
     with engine.connect() as connection:
-        return [_delivery(connection, row) for row in connection.execute(query).all()]
+        return [_delivery(row) for row in connection.execute(query).all()]
 
 
 def take(engine: Engine, delivery: Delivery, now: datetime) -> bool:
@@ -194,7 +181,7 @@ def _deliveries() -> Select[Any]:
     )
 
 
-def _delivery(_connection: Connection, row: Row[Any]) -> Delivery:
+def _delivery(row: Row[Any]) -> Delivery:
     message = message_of(json.loads(row.facts), row.event_at, str(row.event_id), str(row.id))
     return Delivery(
         id=row.delivery_id,

@@ -27,7 +27,7 @@ from gateway.logs import redact
 from gateway.settings import Settings
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 10.0
-ATTEMPT_SECONDS = 20.0
+ATTEMPT_SECONDS = 15.0
 """When an attempt is broken off, however slowly the receiver answers."""
 
 ANSWER_BYTES_MAX = 16 * 1024
