@@ -268,6 +268,36 @@ class Settings(ControlSettings):
         description="How often the provider is asked about batches, jobs and background responses.",
     )
 
+    # Alerts
+    alert_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "Hosts that alerts may be sent to by http as well as https, comma-separated;"
+            " .acme.example stands for all below it. Unset: any host, by https, that is neither"
+            " this machine nor a link-local address."
+        ),
+    )
+    smtp_host: str | None = Field(
+        default=None, description="Mail server of alerts by e-mail. Unset: none are sent."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the mail server.")
+    smtp_user: str | None = Field(
+        default=None, description="Who signs in at the mail server. Unset: nobody does."
+    )
+    smtp_password: SecretStr | None = Field(
+        default=None, description="The password of FAREGATE_SMTP_USER."
+    )
+    smtp_from: str | None = Field(
+        default=None, description="The sender of e-mails, such as faregate@acme.example."
+    )
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description=(
+            "How the connection to the mail server is encrypted: starttls, tls from the start"
+            " (usually port 465), or none."
+        ),
+    )
+
     # Reporting
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged."
@@ -286,9 +316,9 @@ class Settings(ControlSettings):
         ),
     )
 
-    @field_validator("forward_header_prefixes", mode="before")
+    @field_validator("forward_header_prefixes", "alert_hosts", mode="before")
     @classmethod
-    def _split_prefixes(cls, value: Any) -> Any:
+    def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value

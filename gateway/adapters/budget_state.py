@@ -25,9 +25,12 @@ class BudgetState:
     held_nano: int | None
 
 
-def counted_states(budgets: RedisBudgets, rows: Sequence[Row[Any]]) -> list[BudgetState]:
+def counted_states(
+    budgets: RedisBudgets, rows: Sequence[Row[Any]], ago_ms: int = 0
+) -> list[BudgetState]:
     """The state of each budget row as the gateways count it, now by the server's clock.
 
+    With ``ago_ms`` it is that of the windows in which so many milliseconds ago was.
     Raises StoreDown, and CountersLost where Redis may have lost some: its zeros would be no zeros.
     """
     if not budgets.state().admits:
@@ -35,7 +38,7 @@ def counted_states(budgets: RedisBudgets, rows: Sequence[Row[Any]]) -> list[Budg
     client = budgets.redis
     try:
         seconds, micros = client.time()
-        windows = _windows(rows, seconds * 1000 + micros // 1000)
+        windows = _windows(rows, seconds * 1000 + micros // 1000 - ago_ms)
         with client.pipeline(transaction=False) as pipe:
             for row, window in zip(rows, windows, strict=True):
                 pipe.hmget(budgets.keys.budget(row.id, window.start_ms), ["spent", "held"])

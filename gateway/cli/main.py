@@ -23,6 +23,7 @@ COMMANDS = {
     "key": ("gateway.cli.key:command", "Create, rotate, revoke and list keys."),
     "budget": ("gateway.cli.budget:command", "Create, change, remove and list budgets."),
     "tag": ("gateway.cli.tag:command", "Allow, list and remove tags of requests."),
+    "alert": ("gateway.cli.alert:command", "Say when to alert whom; show what was told."),
     "price": ("gateway.cli.price:command", "Sync, set and show prices."),
     "usage": ("gateway.cli.usage:command", "Show what was used and what it cost."),
 }

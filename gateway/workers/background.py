@@ -1,4 +1,4 @@
-"""The recorder process: recorder, expirer, rebuilder and follower, a thread each."""
+"""The recorder process: recorder, expirer, rebuilder, follower and alerts, a thread each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import redis
 import structlog
 from sqlalchemy import Engine
 
+from gateway.adapters.alert_senders import AlertSender
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.adapters.upstream import provider_client
 from gateway.settings import Settings
+from gateway.workers.alerter import Alerter
+from gateway.workers.deliverer import Deliverer
 from gateway.workers.expirer import Expirer
 from gateway.workers.followed import FOLLOWED
 from gateway.workers.follower import Follower
@@ -49,7 +52,9 @@ def run_background(
 
         return work
 
-    parts = (recorder.run, Expirer(budgets).run, rebuilder.run, follower.run)
+    alerter, deliverer = Alerter(budgets, engine), Deliverer(engine, AlertSender(settings))
+    watching = (Expirer(budgets).run, rebuilder.run, follower.run)
+    parts = (recorder.run, *watching, alerter.run, deliverer.run)
     threads = [threading.Thread(target=guarded(part), name=part.__qualname__) for part in parts]
     for thread in threads:
         thread.start()
