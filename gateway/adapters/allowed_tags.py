@@ -44,8 +44,7 @@ class AllowedTags:
             if not _is_allowed(connection, name):
                 raise DirectoryError(f"there is no tag {name!r}: `faregate tag list` shows them")
             query = select(budgets.c.name).where(
-                budgets.c.removed_at.is_(None),
-                budgets.c.tag.startswith(f"{name}=", autoescape=True),
+                budgets.c.removed_at.is_(None), budgets.c.tag.startswith(f"{name}=", autoescape=True)
             )
             narrowed = connection.execute(query.order_by(budgets.c.name)).scalars().all()
             if narrowed:
