@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 import structlog
-from flask import Blueprint, g, redirect, render_template, request
+from flask import Blueprint, current_app, g, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from gateway.adapters.accounts import Accounts, User
@@ -192,6 +192,7 @@ def _form(
     g.caller = None
     page = render_template(
         "sign_in.html",
+        layout=current_app.jinja_env.select_template(["bare.html", "sign_in_frame.html"]),
         title="Sign in",
         csrf_token=csrf_token(),
         next=safe_next(wanted),

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from tests.web.control import Control
 
 
 @pytest.fixture
@@ -23,3 +25,12 @@ def make_app(redis_url: str, sqlite_url: str) -> Callable[[], Flask]:
         return create_app(Settings(redis_url=redis_url, database_url=sqlite_url))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def control(shared_redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
+    """A deployment that the tests of one file share, each with people of its own."""
+    from tests.web import control as made
+
+    with made.control(tmp_path_factory.mktemp("control"), shared_redis_url) as found:
+        yield found
