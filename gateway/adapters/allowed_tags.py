@@ -64,25 +64,8 @@ class AllowedTags(Directed):
 
     def remove_tag_key(self, name: str) -> None:
         """Allow the tag ``name`` no more; records that have it keep it."""
-<<<<<<< HEAD
         with self.change() as change:
             remove_tag_key(change, name)
-=======
-        with self._change() as connection:
-            if not _is_allowed(connection, name):
-                raise DirectoryError(f"there is no tag {name!r}: `faregate tag list` shows them")
-            query = select(budgets.c.name).where(
-                budgets.c.removed_at.is_(None), budgets.c.tag.startswith(f"{name}=", autoescape=True)
-            )
-            narrowed = connection.execute(query.order_by(budgets.c.name)).scalars().all()
-            if narrowed:
-                # They would stop counting, and nobody would see it.
-                raise DirectoryError(
-                    f"tag {name!r} narrows {', '.join(map(repr, narrowed))}: remove"
-                    f" {'these budgets' if len(narrowed) > 1 else 'this budget'} first"
-                )
-            connection.execute(delete(tag_keys).where(tag_keys.c.name == name))
->>>>>>> refs/w/identity
 
     def tag_keys(self) -> Sequence[Row[Any]]:
         """The allowed tags by name."""
