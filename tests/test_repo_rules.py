@@ -131,7 +131,6 @@ def test_every_module_of_core_adapters_and_workers_has_tests() -> None:
 COVERED = {
     "audit_counters": "by test_audit",
     "audit_days": "by test_audit",
-    "audit_coverage": "by test_audit",
     "audit_report": "by test_audit",
     "audit_requests": "by test_audit",
     "audit_rollups": "by test_audit",

@@ -87,6 +87,7 @@ PRIVATE = {
     "openai-organization": "org-evil",
     "openai-project": "proj-evil",
     "x-client-request-id": "evil",
+    "x-faregate-tags": "project=secret",
     "x-api-key": "secret",
     "api-key": "secret",
     "proxy-authorization": "Basic secret",

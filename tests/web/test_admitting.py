@@ -44,7 +44,9 @@ class Asked:
 
     def admit(self, prepare: Any, secret: str | None = None, **headers: str) -> Any:
         headers["Authorization"] = f"Bearer {secret or self.path.secret}"
-        with Flask("test").test_request_context(method="POST", headers=headers):
+        app = Flask("test")
+        app.config["MAX_CONTENT_LENGTH"] = 1000
+        with app.test_request_context(method="POST", headers=headers):
             return admitted(self.at, prepare)
 
     def counted(self) -> list[tuple[int, int, int, str, int]]:

@@ -35,7 +35,8 @@ The OpenAI API as this gateway serves it: budgets are checked before a request i
 it cost is recorded exactly. Errors have OpenAI's envelope. An optional field that is null counts
 as one that is not there. Fields in `x-faregate-refused` are refused, with the reason; other
 unknown fields go on to the provider, or are refused where it is not OpenAI itself
-(`x-faregate-unknown-fields`)."""
+(`x-faregate-unknown-fields`). Every request may come with tags for its usage record, as a header
+`x-faregate-tags: name=value, name=value`; those that the deployment does not allow are dropped."""
 
 
 def document(routes: Map, *, unknown_pass: bool) -> dict[str, Any]:
