@@ -15,11 +15,33 @@ from sqlalchemy import ColumnElement, Engine, Row, Table, func, select
 
 from gateway.adapters.rollup_tables import daily_tags, daily_usage, hourly_refusals
 from gateway.adapters.tables import hourly_usage
+from gateway.core.anomalies import Subject
 from gateway.core.budgets import HOUR_MS
+from gateway.core.forecast import HISTORY_MS
 from gateway.core.reports import hour_of
 
-Subject = tuple[int, int]
-"""(team, client); the client is 0 for the team itself, and both are 0 for the organization."""
+_REREAD = timedelta(hours=1)
+
+
+class SpendHistory:
+    """The hours of budgets, of which only the newest are read each time.
+
+    The rest is read again once an hour: usage may be recorded late.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[int, tuple[datetime, dict[int, int]]] = {}
+
+    def hours(self, budget: Row[Any], now: datetime) -> dict[int, int]:
+        """As ``hours_of_budget`` from as far back as forecasts look."""
+        read_at, hours = self._known.get(budget.id, (now - _REREAD, {}))
+        if now - read_at >= _REREAD:
+            since = now - timedelta(milliseconds=HISTORY_MS)
+            self._known[budget.id] = now, hours_of_budget(self._engine, budget, since, now)
+        else:
+            hours |= hours_of_budget(self._engine, budget, now - timedelta(hours=1), now)
+        return dict(self._known[budget.id][1])
 
 
 def hours_of_budget(

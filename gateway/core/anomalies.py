@@ -8,7 +8,7 @@ floor, below which nobody wants to be told. Two weeks must be known at least.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.core.money import NANO_PER_USD
@@ -60,10 +60,50 @@ def median(values: Sequence[int]) -> int:
     return (ordered[half - 1] + ordered[half]) // 2
 
 
-def is_above(spent_nano: int, known: Usual | None, percent: int, parts: Iterable[int] = ()) -> bool:
-    """Whether ``spent_nano`` in an hour is out of the ordinary.
+Subject = tuple[int, int]
+"""(team, client); the client is 0 for the team itself, and both are 0 for the organization."""
 
-    ``parts`` are what parts of the same whole, themselves out of the ordinary, cost more than
-    usual: what they explain is told of them alone.
-    """
-    return known is not None and spent_nano - sum(parts) > known.bound_nano(percent)
+ORGANIZATION: Subject = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What everybody spent in one hour, and what each usually spends in it, where that is known."""
+
+    spent: Mapping[Subject, int]
+    usual: Mapping[Subject, Usual]
+
+    def odd(self, percent: int) -> dict[Subject, int]:
+        """Who spent out of the ordinary, and by how much more than usual.
+
+        What its clients explain is told of them alone, not of the team too; and what teams and
+        clients explain not of the organization.
+        """
+        found: dict[Subject, int] = {}
+        explained: dict[Subject, int] = {}
+        for subject in sorted(self.spent, key=_narrowest_first):
+            known = self.usual.get(subject)
+            part = explained.get(subject, 0)
+            if known is not None and self.spent[subject] - part > known.bound_nano(percent):
+                found[subject] = self.spent[subject] - known.median_nano
+                part = found[subject]
+            for whole in _whole_of(subject):
+                explained[whole] = explained.get(whole, 0) + part
+        return found
+
+    def is_odd(self, subject: Subject, percent: int) -> bool:
+        """Whether one spent out of the ordinary, whoever of its parts explains it."""
+        known = self.usual.get(subject)
+        return known is not None and self.spent.get(subject, 0) > known.bound_nano(percent)
+
+
+def _narrowest_first(subject: Subject) -> tuple[bool, bool, Subject]:
+    return subject[1] == 0, subject[0] == 0, subject
+
+
+def _whole_of(subject: Subject) -> Iterator[Subject]:
+    """What a client or a team is a part of."""
+    if subject[1]:
+        yield subject[0], 0
+    elif subject[0]:
+        yield ORGANIZATION

@@ -71,6 +71,8 @@ class View:
     choices: tuple[Choice, ...] = ()
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What people call the values of filters."""
+    fixed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Filters that belong to the page, and are no part of its query."""
 
     # Addresses
 
@@ -89,10 +91,16 @@ class View:
 
     def link(self, path: str | None = None, **changes: str | Sequence[str] | None) -> str:
         """``path``, by default this page, with this query and ``changes`` to it; None drops."""
+        return self.changed(changes, path)
+
+    def changed(
+        self, changes: Mapping[str, str | Sequence[str] | None], path: str | None = None
+    ) -> str:
+        """As ``link``, for names that are no words of Python."""
         query = self.query()
         for name, value in changes.items():
             values = [value] if isinstance(value, str) else list(value or ())
-            query[name.rstrip("_")] = values
+            query[name] = values
         return path_with(self.path if path is None else path, query)
 
     def without(self, *names: str) -> list[tuple[str, str]]:
@@ -106,7 +114,7 @@ class View:
         return [
             Preset(
                 label,
-                self.link(**{"range": None if name == "30d" else name, "from": None, "to": None}),
+                self.changed({"range": None if name == "30d" else name, "from": None, "to": None}),
                 name == self.range.name,
             )
             for name, label in PRESETS.items()
@@ -138,33 +146,40 @@ class View:
         if self.group.startswith("tag:"):
             name = self.group.removeprefix("tag:")
             return None if key == NO_VALUE else self.link(tag=f"{name}={key}")
-        return self.link(**{self.group: key}) if key not in ("", "0") else None
+        return self.changed({self.group: key}) if key not in ("", "0") else None
 
     def _name(self, name: str, value: str) -> str:
         return self.names.get(name, {}).get(value, value)
 
     def _less(self, name: str, value: str) -> str:
-        return self.link(**{name: [one for one in self.filters[name] if one != value]})
+        return self.changed({name: [one for one in self.filters[name] if one != value]})
 
     # Selections
 
     def selection(self, viewer: Principal, range_: Range | None = None) -> Selection:
         """What to add up, in this range or another, bounded by what ``viewer`` may see."""
         at = range_ or self.range
+        wanted = {**self.filters, **self.fixed}
         return bounded(
             viewer,
             Selection(
                 at.since,
                 at.until,
-                team_ids=_ids(self.filters.get("team", ())),
-                client_ids=_ids(self.filters.get("client", ())),
-                key_ids=_ids(self.filters.get("key", ())),
-                models=self.filters.get("model", ()),
-                endpoints=self.filters.get("endpoint", ()),
-                tiers=self.filters.get("tier", ()),
-                tag=_tag(self.filters.get("tag", ())),
+                team_ids=_ids(wanted.get("team", ())),
+                client_ids=_ids(wanted.get("client", ())),
+                key_ids=_ids(wanted.get("key", ())),
+                models=wanted.get("model", ()),
+                endpoints=wanted.get("endpoint", ()),
+                tiers=wanted.get("tier", ()),
+                tag=_tag(wanted.get("tag", ())),
             ),
         )
+
+    @property
+    def by_day(self) -> bool:
+        """Whether bars are days: tags are summed by the day."""
+        tagged = self.group.startswith("tag:") or "tag" in self.filters
+        return tagged or self.range.step == "day"
 
 
 _NOBODY = -1
@@ -224,6 +239,7 @@ def view_of(
         compare=first.get("compare") != "none",
         filters={name: values for name, values in filters.items() if values},
         groups=tuple(offered),
+        fixed={name: (value,) for name, value in (fixed or {}).items()},
     )
 
 

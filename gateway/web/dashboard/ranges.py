@@ -91,10 +91,10 @@ class Range:
         names = {"month": "last month to date", "last-month": "the month before"}
         return names.get(self.name, "the period before")
 
-    def steps(self) -> list[datetime]:
-        """The starts of all its hours or days."""
-        length = timedelta(hours=1) if self.step == "hour" else timedelta(days=1)
-        at = hour_of(self.since) if self.step == "hour" else day_of(self.since)
+    def steps(self, by_day: bool) -> list[datetime]:
+        """The starts of all its days or hours."""
+        length = timedelta(days=1) if by_day else timedelta(hours=1)
+        at = day_of(self.since) if by_day else hour_of(self.since)
         found = []
         while at < self.until:
             found.append(at)
