@@ -136,6 +136,11 @@ def span(length: timedelta) -> str:
     return " ".join(f"{count} {name}" for count, name in parts if count)
 
 
+def until(at: datetime, now: datetime) -> str:
+    """How long it is until ``at``: ``"in 3 d 4 h"``."""
+    return f"in {span(at - now)}"
+
+
 def moment(at: datetime, seconds: bool = False) -> str:
     """A moment in UTC: ``"2026-05-04 13:07"``."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
@@ -171,6 +176,8 @@ FILTERS = {
     "duration": duration,
     "moment": moment,
     "day": day,
+    "until": until,
+    "change": change,
     "iso": iso,
     "slug": slug,
     "permille": permille,
