@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
-from gateway.web.dashboard import assets, shell
+from gateway.web.dashboard import assets, requests, shell
 from gateway.web.openai import (
     batches,
     chat,
@@ -48,4 +48,5 @@ BLUEPRINTS = (
     # The dashboard
     shell.blueprint,
     assets.blueprint,
+    requests.blueprint,
 )
