@@ -31,7 +31,7 @@ from gateway.adapters.directory_values import (
 from gateway.adapters.tables import budgets, clients, teams
 from gateway.core.budgets import Enforcement, Scope, WindowKind
 
-_NAMED = (
+NAMED = (
     select(
         budgets,
         teams.c.name.label("team_name"),
@@ -41,6 +41,7 @@ _NAMED = (
     .join(teams, budgets.c.team_id == teams.c.id, isouter=True)
     .join(clients, budgets.c.client_id == clients.c.id, isouter=True)
 )
+"""Budgets with the names of what they are set on, and of a client's with its team."""
 
 
 def create_budget(
@@ -140,7 +141,7 @@ def _row(change: Change, budget: Ref) -> Row[Any]:
 
 
 def _one(budget: Ref) -> Select[Any]:
-    return _NAMED.where(where_is(budgets, budget))
+    return NAMED.where(where_is(budgets, budget))
 
 
 class Budgets(Directed):
@@ -182,5 +183,5 @@ class Budgets(Directed):
 
     def budgets(self, *, removed: bool = False) -> Sequence[Row[Any]]:
         """Budgets with the names of what they are set on; removed ones only on request."""
-        query = _NAMED.order_by(budgets.c.id)
+        query = NAMED.order_by(budgets.c.id)
         return self._all(query if removed else query.where(budgets.c.removed_at.is_(None)))

@@ -25,9 +25,10 @@ from gateway.adapters.directory_keys import revoke_keys_of
 from gateway.adapters.directory_values import DirectoryError, checked_limits, checked_name
 from gateway.adapters.tables import clients, teams
 
-_NAMED = select(clients, teams.c.name.label("team_name")).join(
+NAMED = select(clients, teams.c.name.label("team_name")).join(
     teams, clients.c.team_id == teams.c.id
 )
+"""Clients with their team's name."""
 
 
 def create_client(change: Change, team: Ref, name: str, **limits: Any) -> int:
@@ -82,7 +83,7 @@ def _row(change: Change, client: Ref) -> Row[Any]:
 
 
 def _one(client: Ref) -> Select[Any]:
-    return _NAMED.where(where_is(clients, client))
+    return NAMED.where(where_is(clients, client))
 
 
 class Clients(Directed):
@@ -111,7 +112,7 @@ class Clients(Directed):
 
     def clients(self) -> Sequence[Row[Any]]:
         """All clients with their team's name, but for removed ones."""
-        living = _NAMED.where(clients.c.removed_at.is_(None))
+        living = NAMED.where(clients.c.removed_at.is_(None))
         return self._all(living.order_by(teams.c.name, clients.c.name))
 
     def require_client(self, name: str) -> int:

@@ -24,7 +24,7 @@ from gateway.adapters.directory_values import InTheWay, NotThere, checked_name
 from gateway.adapters.tables import clients, keys
 from gateway.core.policy import KEY_PREFIX, hash_key
 
-_NAMED: Select[Any] = select(
+NAMED: Select[Any] = select(
     keys.c.id,
     keys.c.client_id,
     keys.c.name,
@@ -86,7 +86,7 @@ def revoke_key(change: Change, key_id: int, seen: Seen = None) -> None:
 
 def revoke_keys_of(change: Change, client_id: int) -> None:
     """Stop every key of a client."""
-    living = _NAMED.where(keys.c.client_id == client_id, keys.c.revoked_at.is_(None))
+    living = NAMED.where(keys.c.client_id == client_id, keys.c.revoked_at.is_(None))
     for row in change.connection.execute(living.order_by(keys.c.id)).all():
         _revoke(change, row)
 
@@ -97,7 +97,7 @@ def _revoke(change: Change, old: Row[Any]) -> None:
 
 
 def _row(change: Change, key_id: int) -> Row[Any]:
-    found = change.connection.execute(_NAMED.where(keys.c.id == key_id)).one_or_none()
+    found = change.connection.execute(NAMED.where(keys.c.id == key_id)).one_or_none()
     if found is None:
         raise NotThere(_absent(key_id))
     return found
@@ -169,12 +169,12 @@ class Keys(Directed):
     def key(self, key_id: int) -> Row[Any]:
         """One key, also a revoked one; never a secret or a hash. Raises NotThere."""
         with self._engine.connect() as connection:
-            found = connection.execute(_NAMED.where(keys.c.id == key_id)).one_or_none()
+            found = connection.execute(NAMED.where(keys.c.id == key_id)).one_or_none()
         if found is None:
             raise NotThere(_absent(key_id))
         return found
 
     def keys(self) -> Sequence[Row[Any]]:
         """All keys of clients that were not removed, with their client's name."""
-        living = _NAMED.where(clients.c.removed_at.is_(None))
+        living = NAMED.where(clients.c.removed_at.is_(None))
         return self._all(living.order_by(clients.c.name, keys.c.id))

@@ -40,6 +40,12 @@ def stored_prices(connection: Connection) -> list[Price]:
     return [_price(row) for row in connection.execute(select(prices).order_by(prices.c.id))]
 
 
+def all_prices(engine: Engine) -> list[Price]:
+    """Every price row, in force or not, by id."""
+    with engine.connect() as connection:
+        return stored_prices(connection)
+
+
 def price_book(engine: Engine) -> PriceBook:
     """The price rows as requests look them up."""
     with engine.connect() as connection:

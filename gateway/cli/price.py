@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from gateway.adapters.price_changes import Override, set_price
 from gateway.adapters.price_gaps import PROVIDER, full_price_list
 from gateway.adapters.price_rows import (
-    override_price,
     price_book,
     prices_in_force,
     sync_prices,
@@ -29,7 +29,7 @@ from gateway.cli.output import (
 from gateway.cli.parameters import as_moment
 from gateway.core.explanations import rate_text
 from gateway.core.money import display_usd, usd_from_nano
-from gateway.core.price_overrides import STEP_METERS, parse_override
+from gateway.core.price_overrides import STEP_METERS
 from gateway.core.prices import STANDARD_TIER, Meter, Price, Rate, RateTable
 
 _COUNT = click.IntRange(1, 2**53 - 1)
@@ -114,7 +114,7 @@ def sync(provider: str, as_json: bool) -> None:
 @click.option("--context-window", type=_COUNT, help="Tokens that fit in the model's context.")
 @click.option("--output-tokens-max", type=_COUNT, help="Tokens the model answers with at most.")
 @json_option
-def override(
+def state(
     model: str,
     tier: str,
     above: int | None,
@@ -129,29 +129,18 @@ def override(
     deployment = open_deployment()
     start = valid_from or datetime.now(UTC)
     base = price_book(deployment.engine).find(model, start)
-    tiers = base.tiers if base is not None else {}
-    prices_stated = any(amounts.values()) or above is not None or tier != STANDARD_TIER
-    if prices_stated or base is None or not (context_window or output_tokens_max):
-        tiers = parse_override(
-            _stated(amounts, ""),
-            tier=tier,
-            above=above,
-            amounts_above=_stated(amounts, _ABOVE),
-            base=tiers,
-            free=free,
-        )
-    if base is not None:
-        context_window = context_window or base.context_window
-        output_tokens_max = output_tokens_max or base.output_tokens_max
-    override_price(
-        deployment.engine,
-        model,
-        tiers,
+    override = Override(
+        model=model,
         valid_from=start,
+        amounts=_stated(amounts, ""),
+        tier=tier,
+        above=above,
+        amounts_above=_stated(amounts, _ABOVE),
+        free=free,
         context_window=context_window,
         output_tokens_max=output_tokens_max,
-        actor=deployment.actor,
     )
+    set_price(deployment.engine, override, deployment.actor)
     deployment.announce()
     price = price_book(deployment.engine).find(model, start)
     assert price is not None

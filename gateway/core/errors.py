@@ -13,8 +13,10 @@ Raise anywhere, render once (``web/errors.py``)::
     +-- MethodNotAllowed      405 method_not_supported
     +-- RequestTimeout        408 request_timeout
     +-- Conflict              409 idempotency_in_progress and others
+    +-- PreconditionFailed    412 changed_meanwhile
     +-- BodyTooLarge          413 request_too_large
     +-- UnsupportedEncoding   415 unsupported_content_encoding
+    +-- PreconditionRequired  428 if_match_required
     +-- OverBudget            429 insufficient_quota
     +-- RateLimited           429 rate_limit_exceeded
     +-- UpstreamUnreachable   502 upstream_unreachable
@@ -144,6 +146,14 @@ class Conflict(ApiError):
     code = "idempotency_in_progress"
 
 
+class PreconditionFailed(ApiError):
+    """What is to be changed has been changed since the caller read it (admin API)."""
+
+    status = 412
+    type = "invalid_request_error"
+    code = "changed_meanwhile"
+
+
 class BodyTooLarge(ApiError):
     """The body is larger than the configured limit."""
 
@@ -158,6 +168,14 @@ class UnsupportedEncoding(ApiError):
     status = 415
     type = "invalid_request_error"
     code = "unsupported_content_encoding"
+
+
+class PreconditionRequired(ApiError):
+    """A change of the admin API that does not say what it was decided on (``If-Match``)."""
+
+    status = 428
+    type = "invalid_request_error"
+    code = "if_match_required"
 
 
 class OverBudget(ApiError):

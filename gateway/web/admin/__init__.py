@@ -1,0 +1,1 @@
+"""The admin API: typed, paged, filtered, described by itself; one module per subject."""
