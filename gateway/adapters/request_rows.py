@@ -134,6 +134,52 @@ def pages(engine: Engine, filters: Filters, size: int = 5000) -> Iterator[Sequen
             return
 
 
+_NAMED = {"team": teams, "client": clients, "key": keys}
+
+
+def id_by_name(
+    engine: Engine, what: str, text: str, scope_team_id: int | None = None
+) -> tuple[int, str] | None:
+    """Id and name of the ``team``, ``client`` or ``key`` that people call ``text``; else None.
+
+    Digits alone are an id. Keys have no name of their own and are named by their id. What is not
+    of ``scope_team_id``, where that is given, is not there.
+    """
+    table = _NAMED[what]
+    if text.isascii() and text.isdigit():
+        named = table.c.id == min(int(text), 2**63 - 1)
+    elif what == "key":
+        return None
+    else:
+        named = table.c.name == text
+    query = select(table.c.id, table.c.name).where(named)
+    if scope_team_id is not None:
+        team_of = {"team": teams.c.id, "client": clients.c.team_id, "key": clients.c.team_id}
+        if what == "key":
+            query = query.join(clients, keys.c.client_id == clients.c.id)
+        query = query.where(team_of[what] == scope_team_id)
+    with engine.connect() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else (int(row.id), str(row.name))
+
+
+def is_recorded(engine: Engine, request_id: str) -> bool:
+    """Whether there is a record of the request."""
+    query = select(usage_records.c.kind).where(usage_records.c.request_id == request_id).limit(1)
+    with engine.connect() as connection:
+        return connection.execute(query).first() is not None
+
+
+def names_within(engine: Engine, what: str, team_id: int | None, limit: int = 500) -> list[str]:
+    """Names of teams or clients to choose from, of one team alone where that is given."""
+    table = _NAMED[what]
+    query = select(table.c.name).where(table.c.removed_at.is_(None))
+    if team_id is not None:
+        query = query.where((table.c.id if what == "team" else table.c.team_id) == team_id)
+    with engine.connect() as connection:
+        return list(connection.execute(query.order_by(table.c.name).limit(limit)).scalars())
+
+
 def models_used(engine: Engine, since: datetime, until: datetime) -> list[str]:
     """The models that there are sums of in a time range, by name."""
     d = daily_usage.c

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
-from gateway.web.dashboard import assets, overview, shell
+from gateway.web.dashboard import assets, overview, requests, shell
 from gateway.web.openai import (
     batches,
     chat,
@@ -49,4 +49,5 @@ BLUEPRINTS = (
     shell.blueprint,
     assets.blueprint,
     overview.blueprint,
+    requests.blueprint,
 )
