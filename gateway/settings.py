@@ -42,6 +42,13 @@ class Settings(ControlSettings):
         validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
         description="The provider's API key. Clients never see it. Required by `faregate serve`.",
     )
+    openai_admin_key: SecretStr | None = Field(
+        default=None,
+        description=(
+            "An admin key of the provider's organization (sk-admin-...), which reads its usage and"
+            " costs for `faregate reconcile`. Nothing else needs it."
+        ),
+    )
     upstream_url: str = Field(
         default="https://api.openai.com/v1",
         repr=False,
@@ -268,6 +275,17 @@ class Settings(ControlSettings):
         description="How often the provider is asked about batches, jobs and background responses.",
     )
 
+    reconcile_days: int = Field(
+        default=0,
+        ge=0,
+        le=180,
+        description=(
+            "Days before today that the recorder compares with the provider's bill, once a day;"
+            " the bill of a day may still change for some days. It needs"
+            " FAREGATE_OPENAI_ADMIN_KEY. 0: only `faregate reconcile` compares."
+        ),
+    )
+
     # Reporting
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged."
@@ -293,7 +311,7 @@ class Settings(ControlSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("openai_api_key", mode="before")
+    @field_validator("openai_api_key", "openai_admin_key", mode="before")
     @classmethod
     def _check_key(cls, value: Any) -> Any:
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value

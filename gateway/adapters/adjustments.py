@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from gateway.adapters.control_tables import adjustments
 from gateway.adapters.rollup_tables import WHO_AND_WHAT, daily_costs, daily_usage
 from gateway.adapters.tables import SUMS, deployment, hourly_usage
-from gateway.adapters.usage_sums import day_of, insertion, upsert
+from gateway.adapters.usage_sums import insertion, upsert
+from gateway.core.reports import day_of
 
 ADJUSTED = "adjusted"
 """The certainty that adjustments have in the rollups."""

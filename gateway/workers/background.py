@@ -1,4 +1,4 @@
-"""The recorder process: recorder, expirer, rebuilder and follower, a thread each."""
+"""The recorder process: recorder, expirer, rebuilder, follower and others, a thread each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import redis
 import structlog
 from sqlalchemy import Engine
 
+from gateway.adapters.provider_bill import ProviderBill
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.adapters.upstream import provider_client
 from gateway.settings import Settings
@@ -16,6 +17,7 @@ from gateway.workers.expirer import Expirer
 from gateway.workers.followed import FOLLOWED
 from gateway.workers.follower import Follower
 from gateway.workers.rebuilder import Rebuilder
+from gateway.workers.reconciler import Reconciler
 from gateway.workers.recorder import Recorder
 
 _log = structlog.get_logger(__name__)
@@ -49,7 +51,9 @@ def run_background(
 
         return work
 
-    parts = (recorder.run, Expirer(budgets).run, rebuilder.run, follower.run)
+    parts = [recorder.run, Expirer(budgets).run, rebuilder.run, follower.run]
+    if settings.reconcile_days:
+        parts.append(Reconciler(engine, ProviderBill(settings), settings.reconcile_days).run)
     threads = [threading.Thread(target=guarded(part), name=part.__qualname__) for part in parts]
     for thread in threads:
         thread.start()
