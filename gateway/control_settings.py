@@ -1,11 +1,11 @@
-"""The settings of the control plane: who signs in, and how the dashboard is reached.
+"""The settings of the control plane: who signs in, where alerts go, what is reconciled.
 
 A part of ``gateway.settings``, which reads them.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -15,7 +15,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class ControlSettings(BaseSettings):
-    """Settings of the dashboard and the admin API. Field descriptions are the documentation."""
+    """Settings of the dashboard, the admin API, alerts and reconciliation. Field descriptions are the documentation."""
 
     public_url: str | None = Field(
         default=None,
@@ -62,6 +62,48 @@ class ControlSettings(BaseSettings):
     )
     oidc_finance_groups: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Groups whose members may read everything, comma-separated."
+    )
+
+    # Alerts
+    alert_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description=(
+            "Hosts that alerts may be sent to by http as well as https, comma-separated;"
+            " .acme.example stands for all below it. Unset: any host, by https, that is neither"
+            " this machine nor a link-local address."
+        ),
+    )
+    smtp_host: str | None = Field(
+        default=None, description="Mail server of alerts by e-mail. Unset: none are sent."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the mail server.")
+    smtp_user: str | None = Field(
+        default=None, description="Who signs in at the mail server. Unset: nobody does."
+    )
+    smtp_password: SecretStr | None = Field(
+        default=None, description="The password of FAREGATE_SMTP_USER."
+    )
+    smtp_from: str | None = Field(
+        default=None, description="The sender of e-mails, such as faregate@acme.example."
+    )
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description=(
+            "How the connection to the mail server is encrypted: starttls, tls from the start"
+            " (usually port 465), or none."
+        ),
+    )
+
+    # Reconciliation
+    reconcile_days: int = Field(
+        default=0,
+        ge=0,
+        le=180,
+        description=(
+            "Days before today that the recorder compares with the provider's bill, once a day;"
+            " the bill of a day may still change for some days. It needs"
+            " FAREGATE_OPENAI_ADMIN_KEY. 0: only `faregate reconcile` compares."
+        ),
     )
 
     @field_validator("oidc_admin_groups", "oidc_finance_groups", mode="before")

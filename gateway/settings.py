@@ -42,6 +42,13 @@ class Settings(ControlSettings):
         validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
         description="The provider's API key. Clients never see it. Required by `faregate serve`.",
     )
+    openai_admin_key: SecretStr | None = Field(
+        default=None,
+        description=(
+            "An admin key of the provider's organization (sk-admin-...), which reads its usage and"
+            " costs for `faregate reconcile`. Nothing else needs it."
+        ),
+    )
     upstream_url: str = Field(
         default="https://api.openai.com/v1",
         repr=False,
@@ -268,36 +275,6 @@ class Settings(ControlSettings):
         description="How often the provider is asked about batches, jobs and background responses.",
     )
 
-    # Alerts
-    alert_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(),
-        description=(
-            "Hosts that alerts may be sent to by http as well as https, comma-separated;"
-            " .acme.example stands for all below it. Unset: any host, by https, that is neither"
-            " this machine nor a link-local address."
-        ),
-    )
-    smtp_host: str | None = Field(
-        default=None, description="Mail server of alerts by e-mail. Unset: none are sent."
-    )
-    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the mail server.")
-    smtp_user: str | None = Field(
-        default=None, description="Who signs in at the mail server. Unset: nobody does."
-    )
-    smtp_password: SecretStr | None = Field(
-        default=None, description="The password of FAREGATE_SMTP_USER."
-    )
-    smtp_from: str | None = Field(
-        default=None, description="The sender of e-mails, such as faregate@acme.example."
-    )
-    smtp_tls: Literal["starttls", "tls", "none"] = Field(
-        default="starttls",
-        description=(
-            "How the connection to the mail server is encrypted: starttls, tls from the start"
-            " (usually port 465), or none."
-        ),
-    )
-
     # Reporting
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severity that is logged."
@@ -323,7 +300,7 @@ class Settings(ControlSettings):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("openai_api_key", mode="before")
+    @field_validator("openai_api_key", "openai_admin_key", mode="before")
     @classmethod
     def _check_key(cls, value: Any) -> Any:
         secret = value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -25,6 +25,12 @@ COMMANDS = {
     "tag": ("gateway.cli.tag:command", "Allow, list and remove tags of requests."),
     "alert": ("gateway.cli.alert:command", "Say when to alert whom; show what was told."),
     "price": ("gateway.cli.price:command", "Sync, set and show prices."),
+    "reconcile": (
+        "gateway.cli.reconcile:command",
+        "Compare what is recorded with the provider's bill.",
+    ),
+    "reprice": ("gateway.cli.reprice:command", "Compute recorded costs again at today's prices."),
+    "what-if": ("gateway.cli.what_if:command", "Try a budget on what was recorded."),
     "usage": ("gateway.cli.usage:command", "Show what was used and what it cost."),
 }
 """Subcommands in the order of the help page: where each is, and its line of help."""
@@ -75,9 +81,12 @@ def explain(error: Exception) -> str:
     from gateway.adapters.database import DatabaseError, first_line
     from gateway.adapters.directory import DirectoryError
     from gateway.adapters.embedded_redis import EmbeddedRedisError
+    from gateway.adapters.provider_bill import BillUnavailable
+    from gateway.adapters.reconciliation_rows import ReconciliationError
     from gateway.adapters.redis_budgets import StoreDown
     from gateway.adapters.redis_replies import CountersLost
     from gateway.adapters.stores import StoreNotRunning
+    from gateway.core.bill_lines import UnreadableBill
     from gateway.core.money import InvalidAmount
     from gateway.core.price_overrides import InvalidOverride
     from gateway.logs import redact
@@ -93,6 +102,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, StoreDown | RedisError):
         return f"Redis does not answer: {said}; it is set by FAREGATE_REDIS_URL"
     plain = (
+        BillUnavailable,
+        ReconciliationError,
+        UnreadableBill,
         SettingsError,
         DatabaseError,
         DirectoryError,

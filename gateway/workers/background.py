@@ -1,4 +1,4 @@
-"""The recorder process: recorder, expirer, rebuilder, follower and alerts, a thread each."""
+"""The recorder process: recorder, expirer, rebuilder, follower and others, a thread each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Engine
 
 from gateway.adapters.alert_senders import AlertSender
+from gateway.adapters.provider_bill import ProviderBill
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.adapters.upstream import provider_client
 from gateway.settings import Settings
@@ -19,6 +20,7 @@ from gateway.workers.expirer import Expirer
 from gateway.workers.followed import FOLLOWED
 from gateway.workers.follower import Follower
 from gateway.workers.rebuilder import Rebuilder
+from gateway.workers.reconciler import Reconciler
 from gateway.workers.recorder import Recorder
 
 _log = structlog.get_logger(__name__)
@@ -53,8 +55,10 @@ def run_background(
         return work
 
     alerter, deliverer = Alerter(budgets, engine), Deliverer(engine, AlertSender(settings))
-    watching = (Expirer(budgets).run, rebuilder.run, follower.run)
-    parts = (recorder.run, *watching, alerter.run, deliverer.run)
+    parts = [recorder.run, Expirer(budgets).run, rebuilder.run, follower.run]
+    parts += [alerter.run, deliverer.run]
+    if settings.reconcile_days:
+        parts.append(Reconciler(engine, ProviderBill(settings), settings.reconcile_days).run)
     threads = [threading.Thread(target=guarded(part), name=part.__qualname__) for part in parts]
     for thread in threads:
         thread.start()

@@ -15,10 +15,10 @@ from sqlalchemy import select
 from gateway.adapters.rollup_tables import daily_tags, hourly_refusals
 from gateway.core.budgets import WindowKind
 from gateway.core.tags import HEADER
+from tests.e2e.every_call import calls
 from tests.e2e.media import png
 from tests.e2e.provider import until
 from tests.e2e.rig import Rig, Tenant
-from tests.e2e.test_every_endpoint_costs_the_truth import calls
 from tests.e2e.traffic import CHAT, prompted, question, sim
 
 

@@ -171,12 +171,13 @@ def _check(query: OwnUsageQuery, selection: Selection) -> None:
     by_tag = query.tag is not None or (query.group_by or "").startswith("tag:")
     if by_tag and query.step == "hour":
         raise BadRequest("step: what has a tag is summed by days.", param="step")
-    if query.tag is not None and (query.group_by or "").startswith("tag:"):
-        if query.group_by != f"tag:{query.tag.partition('=')[0]}":
-            raise BadRequest(
-                "tag: what has two tags at once is not summed; filter by the tag of the group.",
-                param="tag",
-            )
+    own = None if query.tag is None else f"tag:{query.tag.partition('=')[0]}"
+    group = query.group_by or ""
+    if own is not None and group.startswith("tag:") and group != own:
+        raise BadRequest(
+            "tag: what has two tags at once is not summed; filter by the tag of the group.",
+            param="tag",
+        )
 
 
 def _row(found: Group | Point) -> UsageRow:

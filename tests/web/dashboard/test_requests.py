@@ -4,6 +4,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -22,7 +23,7 @@ def ms(**back: float) -> int:
     return int((NOW - timedelta(**back)).timestamp() * 1000)
 
 
-def red(request_id: str, cost: int, **changes: object) -> UsageEvent:
+def red(request_id: str, cost: int, **changes: Any) -> UsageEvent:
     return event(request_id, cost, team_id=2, client_id=2, key_id=2, **changes)
 
 
