@@ -15,7 +15,10 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class ControlSettings(BaseSettings):
-    """Settings of the dashboard, the admin API, alerts and reconciliation. Field descriptions are the documentation."""
+    """Settings of the dashboard, the admin API, alerts and reconciliation.
+
+    Field descriptions are the documentation.
+    """
 
     public_url: str | None = Field(
         default=None,
