@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
 
@@ -14,6 +15,7 @@ from bench.stage import folder, postgres
 from gateway.adapters import reports
 from gateway.adapters.database import open_engine
 from gateway.adapters.migrations import upgrade
+from gateway.adapters.request_rows import Filters, page
 from gateway.core.reports import Selection
 
 SIZES = (100_000, 1_000_000, 10_000_000)
@@ -26,6 +28,8 @@ NOW = Selection(LAST - timedelta(hours=31), LAST - timedelta(hours=3))
 ONE_TEAM = Selection(MONTH.since, MONTH.until, team_ids=(3,))
 ONE_CLIENT = Selection(MONTH.since, MONTH.until, client_ids=(7,))
 TAGGED = Selection(MONTH.since, MONTH.until, tag=("project", "p2"))
+
+EXPLORED = Filters(since=QUARTER.since, until=QUARTER.until)
 
 Query = Callable[[Engine], object]
 
@@ -48,6 +52,13 @@ QUERIES: dict[str, Query] = {
     "line items of 30 days": lambda e: reports.items(e, MONTH, "model"),
     "latency of 30 days": lambda e: reports.latency(e, MONTH),
     "refusals of 30 days": lambda e: reports.refusals(e, MONTH),
+    "newest requests": lambda e: page(e, EXPLORED),
+    "a client's requests": lambda e: page(e, replace(EXPLORED, client_id=7)),
+    "a model's requests": lambda e: page(e, replace(EXPLORED, model="gpt-3")),
+    "a team's failed requests": lambda e: page(e, replace(EXPLORED, team_id=3, status="5xx")),
+    "requests with a tag": lambda e: page(e, replace(EXPLORED, tag=("project", "p2"))),
+    "requests that nobody made": lambda e: page(e, replace(EXPLORED, tag=("project", "none"))),
+    "requests of a month ago": lambda e: page(e, replace(EXPLORED, until=MONTH.since)),
 }
 
 
