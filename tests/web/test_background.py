@@ -15,6 +15,7 @@ from gateway.adapters.hold_keeper import HoldKeeper
 from gateway.adapters.metrics import Metrics
 from gateway.adapters.object_keeper import ObjectKeeper
 from gateway.adapters.policies import Policies
+from gateway.adapters.refusal_counts import RefusalCounts
 from gateway.adapters.roll_call import RollCall
 from gateway.adapters.watermarks import Watermarks
 from gateway.workers.expirer import Expirer
@@ -32,6 +33,7 @@ from gateway.workers.expirer import Expirer
         (Watermarks, "watch", "watermarks"),
         (Allowances, "keep", "allowances"),
         (Expirer, "run", "expiry"),
+        (RefusalCounts, "write_for_ever", "refusals"),
         (Metrics, "watch", "gauges"),
     ],
 )
@@ -67,7 +69,7 @@ def test_a_task_that_fails_is_logged_and_goes_on(
         gateway.app.start_background(app)
         assert ran_again.wait(10)
     gevent.killall(started)
-    assert len(started) == 10
+    assert len(started) == 11
     (failed,) = [log for log in logs if log["event"] == "background.failed"]
     assert failed["task"] == name
     assert failed["exc_info"]
