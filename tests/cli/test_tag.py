@@ -40,4 +40,6 @@ def test_a_budget_is_narrowed_to_a_tag_and_shown_with_it(
     (found,) = faregate.ask("budget", "list")
     assert (found["scope"], found["tag"]) == ("team", "project=alpha")
     assert "project=alpha" in faregate.run("budget", "list").stdout
-    assert "narrows budgets ('alpha')" in faregate.refused("tag", "remove", "project")
+    assert "narrows 'alpha': remove this budget first" in faregate.refused(
+        "tag", "remove", "project"
+    )

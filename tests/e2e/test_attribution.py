@@ -187,7 +187,7 @@ def test_a_budget_of_a_tag_refuses_what_has_the_tag_alone(rig: Rig) -> None:
 
     def spend(sdk: OpenAI) -> None:
         while len(served) < 100:
-            served.append(asked(sdk, f"{tag}=alpha"))
+            served.append(asked(sdk, f"{tag}=alpha", text="Same for all"))
 
     with tenant.caller.sdk() as sdk:
         with pytest.raises(openai.RateLimitError) as refused:
@@ -196,7 +196,7 @@ def test_a_budget_of_a_tag_refuses_what_has_the_tag_alone(rig: Rig) -> None:
         others = [asked(sdk), asked(sdk, f"{tag}=beta"), asked(sdk, metadata={"x": "alpha"})]
         # By any source of tags.
         with pytest.raises(openai.RateLimitError):
-            asked(sdk, metadata={tag: "alpha"}, max_tokens=None)
+            asked(sdk, metadata={tag: "alpha"}, text="Same for all")
     told: Any = refused.value.body
     assert told["budget"]["name"] == budget
     assert told["budget"]["tag"] == f"{tag}=alpha"

@@ -158,7 +158,7 @@ PLANTS: dict[str, tuple[str, Plant]] = {
     "encoded paths": ("paths", _set(paths, "_AMBIGUOUS", ("//",))),
     "paths unchecked": ("paths", _set(paths, "install", lambda _app: None)),
     "any key": ("auth", _any_key),
-    "keys in errors": ("auth", _set(auth, "_bearer", _quoting_bearer)),
+    "keys in errors": ("auth", _set(auth, "bearer", _quoting_bearer)),
     "names in forms": ("forms", _set(forms, "_quoted", lambda text: text)),
     "lines uncounted": ("lines", _set(batch_lines, "_check_frame", lambda *_: None)),
     "usage that contradicts itself": ("answers", _set(Usage, "__post_init__", lambda _self: None)),
