@@ -19,6 +19,7 @@ TAGS_MAX = 16
 """Tags of one header, and of one request. OpenAI's limit for ``metadata`` is the same."""
 NAME_MAX = 64
 VALUE_MAX = 128
+METADATA = "metadata"
 USER = "user"
 IMAGE_SIZE = "image_size"
 """The size of the pictures that a request asks for."""
@@ -100,6 +101,8 @@ def tags_of(
     fit a tag, is dropped: it may mean something to the provider. Raises BadRequest for a header
     that is malformed, also where none of its names is allowed.
     """
+    if header is None and METADATA not in fields and USER not in fields:
+        return own
     sent = parse_header(header) if header else {}
     if not allowed:
         return own
@@ -113,7 +116,7 @@ def tags_of(
 
 
 def _of_fields(fields: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    metadata = fields.get("metadata")
+    metadata = fields.get(METADATA)
     if isinstance(metadata, Mapping):
         for name, value in metadata.items():
             if isinstance(value, str) and is_value(value):
