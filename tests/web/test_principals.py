@@ -205,7 +205,8 @@ def test_a_revoked_an_expired_and_an_unknown_token_are_refused(control: Control)
         answer = control.browser().get(API, **bearer(secret))
         error = answer.get_json().get("error") or {"code": None}
         assert (answer.status_code == 200) == (error["code"] is None)
-        return error["code"]
+        code: str | None = error["code"]
+        return code
 
     assert refusal(token.secret) is None
     assert refusal(token.secret[:-1]) == "invalid_api_key"
@@ -251,9 +252,10 @@ def test_a_key_is_its_client_and_reads_alone(control: Control) -> None:
 
 
 def test_a_revoked_key_reads_nothing(control: Control) -> None:
-    _, client_id, secret = a_client(control)
+    _, _, secret = a_client(control)
     assert control.browser().get(API, **bearer(secret)).status_code == 200
-    (key,) = [k for k in control.directory.keys() if secret.endswith(k.last_four)]
+    keys = control.directory.keys()
+    (key,) = [key for key in keys if secret.endswith(key.last_four)]
     control.directory.revoke_key(key.id)
     control.publish()
     answer = control.browser().get(API, **bearer(secret))
