@@ -32,7 +32,7 @@ class Provider:
         self.key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
         self.signed_with: Any = self.key
         self.header: dict[str, Any] = {"alg": "RS256", "kid": "one"}
-        self.mend: Mend = lambda claims: None
+        self.mend: Mend = lambda _claims: None
         self.discovery: dict[str, Any] = {}
         self.token_answer: Callable[[str], tuple[int, bytes]] | None = None
         self.asked: list[tuple[str, dict[str, str], dict[str, str]]] = []

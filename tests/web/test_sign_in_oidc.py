@@ -417,7 +417,7 @@ def test_a_description_that_is_not_right(
 def test_a_token_endpoint_that_answers_otherwise(
     control: Control, provider: Provider, answer: tuple[int, bytes]
 ) -> None:
-    provider.token_answer = lambda token: answer
+    provider.token_answer = lambda _token: answer
     refused(sign_in(control, provider, somebody()), "You could not be signed in")
 
 
