@@ -81,8 +81,11 @@ def signed_in() -> Session | None:
 def csrf_token() -> str:
     """What a page's forms carry as ``csrf_token`` and its scripts as ``X-CSRF-Token``.
 
-    Before anybody is signed in it is the browser's own, for the sign-in form alone.
+    Before anybody is signed in it is the browser's own, for the sign-in form alone. Programs
+    need none.
     """
+    if "Authorization" in request.headers:
+        return ""
     session = signed_in()
     return sign_in_nonce() if session is None else session.csrf
 
@@ -96,8 +99,9 @@ def caller_address() -> str | None:
     address = request.remote_addr
     proxies = services().gate.settings.trusted_proxies
     if proxies:
-        forwarded = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
-        address = forwarded[-proxies].strip() if len(forwarded) >= proxies else address
+        listed = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
+        forwarded = [entry.strip() for entry in listed if entry.strip()]
+        address = forwarded[-proxies] if len(forwarded) >= proxies else address
     try:
         return str(ip_address(address or ""))
     except ValueError:

@@ -17,6 +17,7 @@ from gateway.adapters.accounts import Accounts
 from gateway.adapters.admin_tokens import AdminTokens
 from gateway.adapters.directory import Directory
 from gateway.adapters.passwords import hash_password
+from gateway.adapters.policy_loader import load_policy
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.app import create_app
@@ -38,18 +39,19 @@ class Control:
         self.directory = Directory(self.engine)
         self.directory.initialise("acme")
         self.budgets = RedisBudgets(connect(redis_url, 3.0), RedisKeys(prefix), 60)
-        self.publish()
+        self.budgets.publish(self.directory.version())
         self.accounts = Accounts(self.engine)
         self.tokens = AdminTokens(self.engine)
         self.settings = Settings(
             redis_url=redis_url, redis_prefix=prefix, database_url=url, **settings
         )
-        self.app: Flask = create_app(self.settings)
+        self.app = create_app(self.settings)
         self._hash = hash_password(PASSWORD)
 
     def publish(self) -> None:
-        """Announce what changed in the directory."""
+        """Have the application see what changed in the directory, as its greenlets would."""
         self.budgets.publish(self.directory.version())
+        self.app.extensions["faregate"].gate.policies.current = load_policy(self.engine)
 
     def team(self) -> str:
         """A new team's name."""

@@ -4,9 +4,11 @@ import re
 
 import pytest
 from sqlalchemy import select
+from werkzeug.security import check_password_hash
 
 from gateway.adapters.audit_log import Filters, entries
 from gateway.adapters.control_tables import sessions
+from gateway.adapters.passwords import METHOD
 from gateway.core.credentials import hash_secret
 from gateway.core.roles import Role
 from tests.web.control import BY, PASSWORD, Control, form_token
@@ -105,13 +107,10 @@ def test_who_has_no_account_costs_the_same_hash(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
-    from werkzeug.security import check_password_hash as real
-
-    from gateway.adapters.passwords import METHOD
 
     def check(stored: str, given: str) -> bool:
         hashed.append(stored.split("$")[0])
-        return real(stored, given)
+        return check_password_hash(stored, given)
 
     monkeypatch.setattr("gateway.adapters.passwords.check_password_hash", check)
     control.browser().sign_in("nobody@acme.example")
