@@ -168,15 +168,14 @@ def _check(query: OwnUsageQuery, selection: Selection) -> None:
             f"since: the range is longer than the {longest.days} days that are answered at once.",
             param="since",
         )
-    by_tag = query.tag is not None or (query.group_by or "").startswith("tag:")
-    if by_tag and query.step == "hour":
+    group = (query.group_by or "").partition("tag:")[2]
+    if query.step == "hour" and (group or query.tag is not None):
         raise BadRequest("step: what has a tag is summed by days.", param="step")
-    if query.tag is not None and (query.group_by or "").startswith("tag:"):
-        if query.group_by != f"tag:{query.tag.partition('=')[0]}":
-            raise BadRequest(
-                "tag: what has two tags at once is not summed; filter by the tag of the group.",
-                param="tag",
-            )
+    if group and query.tag is not None and group != query.tag.partition("=")[0]:
+        raise BadRequest(
+            "tag: what has two tags at once is not summed; filter by the tag of the group.",
+            param="tag",
+        )
 
 
 def _row(found: Group | Point) -> UsageRow:
