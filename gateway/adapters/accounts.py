@@ -13,10 +13,12 @@ from sqlalchemy.exc import IntegrityError
 from gateway.adapters.audit_log import note
 from gateway.adapters.control_tables import sessions, users
 from gateway.adapters.directory import now
-from gateway.adapters.directory_values import DirectoryError
+from gateway.adapters.directory_changes import Ref, Seen, check_seen, id_of
+from gateway.adapters.directory_values import DirectoryError, InTheWay, NotThere
 from gateway.adapters.tables import teams
 from gateway.core.credentials import CredentialError, checked_email
 from gateway.core.roles import Principal, Role
+from gateway.core.timestamps import timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,22 @@ class User:
         return Principal(f"user:{self.email}", self.role, self.team_id, None, address)
 
 
+def user_facts(user: User) -> dict[str, Any]:
+    """An account as programs see it; neither a password nor its hash."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "role": user.role.value,
+        "team_id": user.team_id,
+        "team": user.team_name,
+        "has_password": user.has_password,
+        "from_provider": user.from_provider,
+        "disabled_at": timestamp(user.disabled_at),
+        "created_at": timestamp(user.created_at),
+    }
+
+
 class Accounts:
     """Reads and changes accounts. Methods raise DirectoryError for bad input.
 
@@ -56,7 +74,7 @@ class Accounts:
         role: Role,
         *,
         name: str = "",
-        team: str | None = None,
+        team: Ref | None = None,
         password_hash: str | None = None,
     ) -> int:
         """A new account; returns its id. Without a password it is for the identity provider."""
@@ -80,28 +98,35 @@ class Accounts:
             end_sessions(connection, user.id)
             note(connection, by, "set_password", "user", user.id, user.email, {}, {})
 
-    def change_role(self, by: Principal, email: str, role: Role, team: str | None = None) -> None:
+    def change_role(
+        self, by: Principal, user: Ref, role: Role, team: Ref | None = None, *, seen: Seen = None
+    ) -> None:
         """Another role, from the next request on."""
         with self._engine.begin() as connection:
-            user = _required(connection, email)
-            set_role(connection, by, user, role, team_for(connection, role, team))
+            found = _required(connection, user, seen)
+            set_role(connection, by, found, role, team_for(connection, role, team))
 
-    def disable(self, by: Principal, email: str) -> None:
+    def disable(self, by: Principal, user: Ref, *, seen: Seen = None) -> None:
         """End an account's sessions and let nobody sign in by it; its row stays."""
         with self._engine.begin() as connection:
-            user = _required(connection, email)
-            if user.disabled_at is not None:
-                raise DirectoryError(f"the account {user.email} is disabled already")
-            self._switch(connection, by, user, "disable", now())
-            end_sessions(connection, user.id)
+            found = _required(connection, user, seen)
+            if found.disabled_at is not None:
+                raise InTheWay(f"the account {found.email} is disabled already")
+            self._switch(connection, by, found, "disable", now())
+            end_sessions(connection, found.id)
 
-    def enable(self, by: Principal, email: str) -> None:
+    def enable(self, by: Principal, user: Ref, *, seen: Seen = None) -> None:
         """Let people sign in by an account that was disabled."""
         with self._engine.begin() as connection:
-            user = _required(connection, email)
-            if user.disabled_at is None:
-                raise DirectoryError(f"the account {user.email} is not disabled")
-            self._switch(connection, by, user, "enable", None)
+            found = _required(connection, user, seen)
+            if found.disabled_at is None:
+                raise InTheWay(f"the account {found.email} is not disabled")
+            self._switch(connection, by, found, "enable", None)
+
+    def get(self, user: Ref) -> User:
+        """One account, by its id or e-mail address. Raises NotThere."""
+        with self._engine.connect() as connection:
+            return _required(connection, user)
 
     def users(self) -> Sequence[User]:
         """All accounts by e-mail address."""
@@ -141,7 +166,7 @@ def live_team() -> Any:
     return users.c.team_id.is_(None) | teams.c.removed_at.is_(None)
 
 
-def team_for(connection: Connection, role: Role, team: str | None) -> int | None:
+def team_for(connection: Connection, role: Role, team: Ref | None) -> int | None:
     """The id of an owner's team. Raises DirectoryError where role and team do not go together."""
     if role is Role.CLIENT:
         raise DirectoryError("an account is an admin, finance or an owner; clients have keys")
@@ -151,11 +176,7 @@ def team_for(connection: Connection, role: Role, team: str | None) -> int | None
         return None
     if team is None:
         raise DirectoryError("an owner is of a team: name it")
-    query = select(teams.c.id).where(teams.c.name == team, teams.c.removed_at.is_(None))
-    found = connection.execute(query).scalar_one_or_none()
-    if found is None:
-        raise DirectoryError(f"there is no team {team!r}: `faregate team list` shows them")
-    return int(found)
+    return id_of(connection, teams, team, "team")
 
 
 def add_user(connection: Connection, by: Principal, values: dict[str, Any]) -> int:
@@ -163,7 +184,7 @@ def add_user(connection: Connection, by: Principal, values: dict[str, Any]) -> i
     try:
         done = connection.execute(insert(users).values(**values))
     except IntegrityError as error:
-        raise DirectoryError(f"there is an account {values['email']} already") from error
+        raise InTheWay(f"there is an account {values['email']} already") from error
     found = done.inserted_primary_key
     assert found is not None
     after = {
@@ -225,10 +246,12 @@ def _user(row: Row[Any]) -> User:
     )
 
 
-def _required(connection: Connection, email: str) -> User:
-    found = find_user(connection, users.c.email == _email(email))
+def _required(connection: Connection, user: Ref, seen: Seen = None) -> User:
+    named = users.c.id == user if isinstance(user, int) else users.c.email == _email(user)
+    found = find_user(connection, named)
     if found is None:
-        raise DirectoryError(f"there is no account {email!r}: `faregate user list` shows them")
+        raise NotThere(f"there is no account {user!r}: `faregate user list` shows them")
+    check_seen(user_facts(found), seen, "account")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
@@ -12,10 +13,12 @@ from gateway.adapters.accounts import team_for
 from gateway.adapters.audit_log import note
 from gateway.adapters.control_tables import admin_tokens
 from gateway.adapters.directory import now
-from gateway.adapters.directory_values import DirectoryError, checked_name
+from gateway.adapters.directory_changes import Ref, Seen, check_seen
+from gateway.adapters.directory_values import InTheWay, NotThere, checked_name
 from gateway.adapters.tables import teams
 from gateway.core.credentials import TOKEN_PREFIX, hash_secret, new_secret
 from gateway.core.roles import Principal, Role
+from gateway.core.timestamps import timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,22 @@ class Token:
         return Principal(f"token:{self.id}", self.role, self.team_id, None, address)
 
 
+def token_facts(token: Token) -> dict[str, Any]:
+    """A token as programs see it, without its secret."""
+    return {
+        "id": token.id,
+        "name": token.name,
+        "display": token.display,
+        "role": token.role.value,
+        "team_id": token.team_id,
+        "team": token.team_name,
+        "expires_at": timestamp(token.expires_at),
+        "revoked_at": timestamp(token.revoked_at),
+        "created_at": timestamp(token.created_at),
+        "created_by": token.created_by,
+    }
+
+
 class AdminTokens:
     """Makes, lists, finds and revokes admin tokens. Methods raise DirectoryError."""
 
@@ -66,7 +85,7 @@ class AdminTokens:
         name: str,
         role: Role,
         *,
-        team: str | None = None,
+        team: Ref | None = None,
         expires_in: timedelta | None = None,
     ) -> NewToken:
         """A new token: 256 random bits, of which only the hash is kept."""
@@ -95,17 +114,23 @@ class AdminTokens:
             note(connection, by, "create", "token", found[0], name, None, told)
         return NewToken(int(found[0]), secret, f"{secret[:8]}...{secret[-4:]}", expires_at)
 
-    def revoke(self, by: Principal, token_id: int) -> None:
+    def revoke(self, by: Principal, token_id: int, *, seen: Seen = None) -> None:
         """Stop a token at once."""
         at = now()
         with self._engine.begin() as connection:
             token = _required(connection, token_id)
+            check_seen(token_facts(token), seen, "token")
             if token.revoked_at is not None:
-                raise DirectoryError(f"the token {token_id} is revoked already")
+                raise InTheWay(f"the token {token_id} is revoked already")
             chosen = update(admin_tokens).where(admin_tokens.c.id == token_id)
             connection.execute(chosen.values(revoked_at=at))
             before, after = {"revoked_at": None}, {"revoked_at": at}
             note(connection, by, "revoke", "token", token_id, token.name, before, after)
+
+    def get(self, token_id: int) -> Token:
+        """One token. Raises NotThere."""
+        with self._engine.connect() as connection:
+            return _required(connection, token_id)
 
     def tokens(self) -> Sequence[Token]:
         """All tokens, oldest first."""
@@ -132,7 +157,7 @@ _QUERY = select(admin_tokens, teams.c.name.label("team_name")).join(
 def _required(connection: Connection, token_id: int) -> Token:
     row = connection.execute(_QUERY.where(admin_tokens.c.id == token_id)).one_or_none()
     if row is None:
-        raise DirectoryError(f"there is no token {token_id}: `faregate token list` shows them")
+        raise NotThere(f"there is no token {token_id}: `faregate token list` shows them")
     return _token(row)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
+from gateway.web.admin import description
 from gateway.web.dashboard import assets, overview, requests, shell
 from gateway.web.openai import (
     batches,
@@ -45,6 +46,9 @@ BLUEPRINTS = (
     openapi.blueprint,
     probes.blueprint,
     sign_in.blueprint,
+    # The admin API
+    *(api.blueprint for api in description.APIS),
+    description.blueprint,
     # The dashboard
     shell.blueprint,
     assets.blueprint,

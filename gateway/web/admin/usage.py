@@ -168,12 +168,10 @@ def _check(query: OwnUsageQuery, selection: Selection) -> None:
             f"since: the range is longer than the {longest.days} days that are answered at once.",
             param="since",
         )
-    by_tag = query.tag is not None or (query.group_by or "").startswith("tag:")
-    if by_tag and query.step == "hour":
+    group = (query.group_by or "").partition("tag:")[2]
+    if query.step == "hour" and (group or query.tag is not None):
         raise BadRequest("step: what has a tag is summed by days.", param="step")
-    own = None if query.tag is None else f"tag:{query.tag.partition('=')[0]}"
-    group = query.group_by or ""
-    if own is not None and group.startswith("tag:") and group != own:
+    if group and query.tag is not None and group != query.tag.partition("=")[0]:
         raise BadRequest(
             "tag: what has two tags at once is not summed; filter by the tag of the group.",
             param="tag",
