@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
-from gateway.web.dashboard import assets, overview, shell
+from gateway.web.dashboard import assets, budgets, clients, overview, shell, teams
 from gateway.web.openai import (
     batches,
     chat,
@@ -49,4 +49,7 @@ BLUEPRINTS = (
     shell.blueprint,
     assets.blueprint,
     overview.blueprint,
+    teams.blueprint,
+    clients.blueprint,
+    budgets.blueprint,
 )

@@ -69,7 +69,7 @@ def permille_text(permille: int, *, nonzero: bool = False) -> str:
     if permille == 0 and nonzero:
         return "< 0.1 %"
     sign, size = ("-" if permille < 0 else ""), abs(permille)
-    if size >= 100 or size % 10 == 0:
+    if size >= 100 or size == 0:
         return f"{sign}{(size + 5) // 10} %"
     return f"{sign}{size // 10}.{size % 10} %"
 
@@ -146,6 +146,11 @@ def moment(at: datetime, seconds: bool = False) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
 
 
+def clock(at: datetime) -> str:
+    """The time of day of a moment in UTC."""
+    return f"{at.astimezone(UTC):%H:%M}"
+
+
 def day(at: datetime) -> str:
     """A day in UTC as people write it: ``"4 May 2026"``."""
     at = at.astimezone(UTC)
@@ -175,6 +180,7 @@ FILTERS = {
     "short": short,
     "duration": duration,
     "moment": moment,
+    "clock": clock,
     "day": day,
     "until": until,
     "change": change,
