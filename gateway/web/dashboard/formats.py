@@ -39,6 +39,11 @@ def grouped(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(value: int, noun: str) -> str:
+    """A count with its noun: ``"1 request"``, ``"1,234 requests"``."""
+    return f"{grouped(value)} {noun}{'' if value == 1 else 's'}"
+
+
 _SUFFIXES = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 
 
@@ -177,6 +182,7 @@ FILTERS = {
     "usd": usd,
     "exact_usd": exact_usd,
     "grouped": grouped,
+    "counted": counted,
     "short": short,
     "duration": duration,
     "moment": moment,

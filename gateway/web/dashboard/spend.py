@@ -170,7 +170,7 @@ def figures(spend: Spend) -> list[Figure]:
         Figure(
             "Saved by caching",
             formats.usd(now.cache_saved_nano),
-            note=f"{formats.percent(now.cached_input_tokens, now.input_tokens)} of input cached",
+            note=f"{formats.percent(now.cached_input_tokens, now.input_tokens)} of input",
         ),
         Figure(
             "Refused",
@@ -184,7 +184,7 @@ def figures(spend: Spend) -> list[Figure]:
             formats.percent(now.failures, now.requests),
             formats.change(now.failures, before.failures if before else None),
             "down",
-            f"{formats.grouped(now.failures)} requests" if now.failures else None,
+            formats.counted(now.failures, "request") if now.failures else None,
         ),
         Figure(
             "Latency p95",

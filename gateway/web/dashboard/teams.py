@@ -126,7 +126,7 @@ def team_lines(
             sums,
             before,
             spend.now,
-            f"{clients} {'client' if clients == 1 else 'clients'}",
+            formats.counted(clients, "client"),
             tuple(one for one in budgets if one.row.team_id == team.id),
         )
         for team, clients in rows
