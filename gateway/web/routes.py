@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.web import openapi, probes, sign_in
 from gateway.web.admin import description
 from gateway.web.dashboard import assets, overview, requests, shell
+from gateway.web.dashboard import assets, budgets, clients, overview, shell, teams
 from gateway.web.openai import (
     batches,
     chat,
@@ -54,4 +55,7 @@ BLUEPRINTS = (
     assets.blueprint,
     overview.blueprint,
     requests.blueprint,
+    teams.blueprint,
+    clients.blueprint,
+    budgets.blueprint,
 )

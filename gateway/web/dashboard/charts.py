@@ -80,7 +80,7 @@ def over_time(
     if earlier:
         series.append(_line(BEFORE, "line", earlier, dashed=True))
         columns.append((BEFORE, earlier))
-        key.append(KeyEntry(BEFORE, "line", write(sum(earlier))))
+        key.append(KeyEntry(BEFORE, "dashed-line", write(sum(earlier))))
     titles = [_title(at, by_day) for at in steps]
     return Chart(
         title=title,
@@ -114,7 +114,10 @@ def curve(
         spec=_spec(unit, labels, titles, series),
         columns=_columns("Time", [name for name, *_ in lines]),
         rows=_rows(titles, [values for _, _, values, _ in lines], write),
-        key=tuple(KeyEntry(name, swatch) for name, swatch, *_ in lines),
+        key=tuple(
+            KeyEntry(name, f"dashed-{swatch}" if dashed else swatch)
+            for name, swatch, _, dashed in lines
+        ),
     )
 
 
@@ -128,17 +131,24 @@ def bars(
     name: str,
     head: str,
     limit: int | None = None,
+    tabled: bool = True,
 ) -> Chart:
-    """One bar for each label, and a line at ``limit``."""
+    """One bar for each label, and a line at ``limit``.
+
+    Not ``tabled``, the page itself has the same as a table.
+    """
     series = [_bar(name, "1", values)]
+    key: tuple[KeyEntry, ...] = ()
     if limit is not None:
         series.append(_line("Limit", "bad", [limit] * len(labels), dashed=True))
+        key = (KeyEntry(name, "1"), KeyEntry("Limit", "dashed-bad", _writer(unit)(limit)))
     return Chart(
         title=title,
         summary=summary,
         spec=_spec(unit, labels, labels, series),
         columns=_columns(head, [name]),
-        rows=_rows(labels, [values], _writer(unit)),
+        rows=_rows(labels, [values], _writer(unit)) if tabled else (),
+        key=key,
     )
 
 

@@ -39,6 +39,11 @@ def grouped(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(value: int, noun: str) -> str:
+    """A count with its noun: ``"1 request"``, ``"1,234 requests"``."""
+    return f"{grouped(value)} {noun}{'' if value == 1 else 's'}"
+
+
 _SUFFIXES = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 
 
@@ -69,7 +74,7 @@ def permille_text(permille: int, *, nonzero: bool = False) -> str:
     if permille == 0 and nonzero:
         return "< 0.1 %"
     sign, size = ("-" if permille < 0 else ""), abs(permille)
-    if size >= 100 or size % 10 == 0:
+    if size >= 100 or size == 0:
         return f"{sign}{(size + 5) // 10} %"
     return f"{sign}{size // 10}.{size % 10} %"
 
@@ -146,6 +151,11 @@ def moment(at: datetime, seconds: bool = False) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
 
 
+def clock(at: datetime) -> str:
+    """The time of day of a moment in UTC."""
+    return f"{at.astimezone(UTC):%H:%M}"
+
+
 def day(at: datetime) -> str:
     """A day in UTC as people write it: ``"4 May 2026"``."""
     at = at.astimezone(UTC)
@@ -172,9 +182,11 @@ FILTERS = {
     "usd": usd,
     "exact_usd": exact_usd,
     "grouped": grouped,
+    "counted": counted,
     "short": short,
     "duration": duration,
     "moment": moment,
+    "clock": clock,
     "day": day,
     "until": until,
     "change": change,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -11,7 +12,9 @@ from sqlalchemy import Engine
 from gateway.adapters import reports
 from gateway.core.budgets import WindowKind, window_at
 from gateway.core.forecast import HISTORY_MS, Basis, Forecast, forecast
-from gateway.core.reports import Selection, day_of, hour_of
+from gateway.core.reports import Selection, day_of
+from gateway.web.dashboard.charts import Chart, curve
+from gateway.web.dashboard.formats import short_day, usd
 from gateway.web.dashboard.ranges import month_of
 
 _REREAD = timedelta(minutes=10)
@@ -29,7 +32,16 @@ class Month:
     spent_nano: int
     before_nano: int
     forecast: Forecast
-    ends_at: datetime
+    now: datetime
+    days: tuple[int, ...]
+    """Spent by the end of each day of this month so far, the last as far as it has come."""
+    days_before: tuple[int, ...]
+    """The same of the month before."""
+
+    @property
+    def ends_at(self) -> datetime:
+        """The start of the next month."""
+        return (month_of(self.now) + timedelta(days=32)).replace(day=1)
 
     @property
     def expected_nano(self) -> int:
@@ -83,18 +95,57 @@ def read_month(engine: Engine, selection: Selection, past: PastHours, now: datet
     window = window_at(WindowKind.MONTH, "UTC", at_ms)
     start, today = month_of(now), day_of(now)
     before = (start - timedelta(days=1)).replace(day=1)
-
-    def spent(since: datetime, until: datetime) -> int:
-        return reports.totals(engine, replace(selection, since=since, until=until)).cost_nano
-
-    month = spent(start, now)
+    points = reports.series(engine, replace(selection, since=before, until=now), "day")
+    by_day = {point.at: point.sums.cost_nano for point in points}
+    days = _running(by_day, start, today + timedelta(days=1))
+    days_before = _running(by_day, before, start)
     hours = past.hours(engine, selection, now)
     return Month(
         name=f"{now:%B}",
-        today_nano=spent(today, now),
-        yesterday_nano=spent(today - timedelta(days=1), today),
-        spent_nano=month,
-        before_nano=spent(before, start),
-        forecast=forecast(window, at_ms, month, hours),
-        ends_at=(hour_of(start) + timedelta(days=32)).replace(day=1),
+        today_nano=by_day.get(today, 0),
+        yesterday_nano=by_day.get(today - timedelta(days=1), 0),
+        spent_nano=days[-1],
+        before_nano=days_before[-1],
+        forecast=forecast(window, at_ms, days[-1], hours),
+        now=now,
+        days=days,
+        days_before=days_before,
+    )
+
+
+def _running(by_day: Mapping[datetime, int], start: datetime, end: datetime) -> tuple[int, ...]:
+    found, total = [], 0
+    while start < end:
+        total += by_day.get(start, 0)
+        found.append(total)
+        start += timedelta(days=1)
+    return tuple(found)
+
+
+def month_chart(month: Month) -> Chart | None:
+    """This month against the last, day by day, and on to what is expected."""
+    if not any(month.days) and not any(month.days_before):
+        return None
+    start = month_of(month.now)
+    length = (month.ends_at - start).days
+    so_far, place = len(month.days), len(month.days) - 1
+    expected: list[int | None] = [None] * length
+    if month.is_forecast:
+        rest = month.expected_nano - month.spent_nano
+        for day in range(place, length):
+            expected[day] = month.spent_nano + rest * (day - place) // max(1, length - 1 - place)
+    spent: list[int | None] = [*month.days, *[None] * (length - so_far)]
+    last: list[int | None] = list(month.days_before[:length])
+    last += [None] * (length - len(last))
+    days = [start + timedelta(days=day) for day in range(length)]
+    return curve(
+        f"Spent in {month.name}",
+        [short_day(at) for at in days],
+        [short_day(at) for at in days],
+        (
+            (month.name, "1", spent, False),
+            ("Expected", "1", expected, True),
+            ("Last month", "line", last, True),
+        ),
+        summary=f"Spent in {month.name}: {usd(month.spent_nano)} so far.",
     )

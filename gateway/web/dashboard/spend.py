@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import Engine, select
 
 from gateway.adapters import reports
 from gateway.adapters.control_tables import tag_keys
 from gateway.core.latency import quantile_ms
-from gateway.core.reports import Group, Point, Refusals, Selection, Sums
+from gateway.core.reports import Group, Point, Refusals, Sums
 from gateway.core.roles import Principal
 from gateway.web.dashboard import charts, formats
 from gateway.web.dashboard.filters import Choice, View
@@ -155,7 +154,7 @@ def figures(spend: Spend) -> list[Figure]:
             formats.change(now.requests, before.requests if before else None),
         ),
         Figure(
-            "Cost per 1,000 requests",
+            "Per 1,000 requests",
             formats.usd(now.nano_per_thousand_requests) if now.requests else formats.DASH,
             formats.change(
                 now.nano_per_thousand_requests,
@@ -171,27 +170,28 @@ def figures(spend: Spend) -> list[Figure]:
         Figure(
             "Saved by caching",
             formats.usd(now.cache_saved_nano),
-            note=f"{formats.percent(now.cached_input_tokens, now.input_tokens)} of input cached",
+            note=f"{formats.percent(now.cached_input_tokens, now.input_tokens)} of input",
         ),
         Figure(
             "Refused",
             formats.short(refused),
             formats.change(refused, refused_before or None),
             "down",
-            None if refused else "nothing over a limit",
+            None if refused else "none",
         ),
         Figure(
             "Failed",
             formats.percent(now.failures, now.requests),
             formats.change(now.failures, before.failures if before else None),
             "down",
-            f"{formats.grouped(now.failures)} requests" if now.failures else None,
+            formats.counted(now.failures, "request") if now.failures else None,
         ),
         Figure(
-            "Latency, p50 / p95",
-            f"{formats.duration(p50)} / {formats.duration(p95)}",
+            "Latency p95",
+            formats.duration(p95),
             formats.change(p95, p95_before) if p95 is not None else None,
             "down",
+            f"p50 {formats.duration(p50)}",
         ),
     ]
 
@@ -212,6 +212,12 @@ def bars_of(
         )
         for group in groups[:limit]
     ]
+
+
+def quantiles(latency: Mapping[int, int]) -> list[tuple[str, str]]:
+    """What half, most and nearly all requests stayed within, as (name, duration)."""
+    wanted = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
+    return [(name, formats.duration(quantile_ms(latency, share))) for name, share in wanted]
 
 
 CERTAINTIES = (
@@ -252,8 +258,3 @@ def named_refusals(found: Sequence[Refusals]) -> list[tuple[str, str, int]]:
         (REFUSAL_NAMES.get(one.key, one.key.replace("_", " ").capitalize()), one.key, one.requests)
         for one in found
     ]
-
-
-def month_selection(view: View, viewer: Principal, since: datetime, until: datetime) -> Selection:
-    """What the view selects, at another time."""
-    return replace(view.selection(viewer), since=since, until=until)

@@ -61,6 +61,7 @@ def test_large_counts_are_short(value: int, text: str) -> None:
 def test_shares() -> None:
     assert percent(1, 3) == "33 %"
     assert percent(1, 40) == "2.5 %"
+    assert percent(3, 100) == "3.0 %"
     assert percent(1, 100_000) == "< 0.1 %"
     assert percent(0, 5) == "0 %"
     assert percent(5, 0) == "—"
