@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
 from gateway.web.admin import description
-from gateway.web.dashboard import assets, overview, requests, shell
-from gateway.web.dashboard import assets, budgets, clients, overview, shell, teams
+from gateway.web.dashboard import assets, budgets, clients, overview, requests, shell, teams
 from gateway.web.openai import (
     batches,
     chat,
