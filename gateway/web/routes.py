@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
-from gateway.web.dashboard import assets, overview, requests, shell
+from gateway.web.dashboard import (
+    assets,
+    budget_forms,
+    client_forms,
+    key_forms,
+    overview,
+    requests,
+    shell,
+    team_forms,
+)
 from gateway.web.openai import (
     batches,
     chat,
@@ -50,4 +59,8 @@ BLUEPRINTS = (
     assets.blueprint,
     overview.blueprint,
     requests.blueprint,
+    team_forms.blueprint,
+    client_forms.blueprint,
+    key_forms.blueprint,
+    budget_forms.blueprint,
 )
