@@ -67,7 +67,9 @@ class Form:
     def checked(self, name: str, check: Callable[[str], _T], default: _T | None = None) -> Any:
         """A field as ``check`` reads it; ``default`` where it is empty. ValueError is its error."""
         text = self.values.get(name, "")
-        if not text and default is not None:
+        if not text:
+            if default is None:
+                self.fail(name, "this is needed")
             return default
         try:
             return check(text)
