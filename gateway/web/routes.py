@@ -5,6 +5,16 @@ from __future__ import annotations
 from gateway.web import openapi, probes, sign_in
 from gateway.web.admin import description
 from gateway.web.dashboard import assets, budgets, clients, overview, requests, shell, teams
+from gateway.web.dashboard import (
+    assets,
+    budget_forms,
+    client_forms,
+    key_forms,
+    overview,
+    requests,
+    shell,
+    team_forms,
+)
 from gateway.web.openai import (
     batches,
     chat,
@@ -57,4 +67,8 @@ BLUEPRINTS = (
     teams.blueprint,
     clients.blueprint,
     budgets.blueprint,
+    team_forms.blueprint,
+    client_forms.blueprint,
+    key_forms.blueprint,
+    budget_forms.blueprint,
 )
