@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
 from gateway.web.admin import description
-from gateway.web.dashboard import assets, budgets, clients, overview, requests, shell, teams
 from gateway.web.dashboard import (
     assets,
     budget_forms,
+    budgets,
     client_forms,
+    clients,
     key_forms,
     overview,
     requests,
     shell,
     team_forms,
+    teams,
 )
 from gateway.web.openai import (
     batches,
