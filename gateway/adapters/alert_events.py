@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, Select, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.adapters.alert_rows import channel_of
+from gateway.adapters.alert_channels import channel_of
 from gateway.adapters.alert_senders import Answer, Channel
 from gateway.adapters.control_tables import (
     alert_channels,

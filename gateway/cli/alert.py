@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from gateway.adapters.alert_channels import AlertChannels, NewSecret
 from gateway.adapters.alert_events import LOG_ROWS, log
-from gateway.adapters.alert_rows import Alerts
+from gateway.adapters.alert_rules import AlertRules
 from gateway.adapters.alert_senders import AlertSender
 from gateway.adapters.os_user import command_line
 from gateway.cli.deployment import Deployment, open_deployment
@@ -24,9 +25,12 @@ def command() -> None:
     """Say when to alert whom; show what was told."""
 
 
-def _alerts(deployment: Deployment) -> Alerts:
-    hosts = deployment.settings.alert_hosts
-    return Alerts(deployment.engine, command_line(), hosts)
+def _channels(deployment: Deployment) -> AlertChannels:
+    return AlertChannels(deployment.engine, command_line(), deployment.settings.alert_hosts)
+
+
+def _rules() -> AlertRules:
+    return AlertRules(open_deployment().engine, command_line())
 
 
 # Channels
@@ -49,12 +53,12 @@ def create_channel(name: str, as_json: bool, **targets: str | None) -> None:
     if len(given) != 1:
         raise click.UsageError("Name one of --webhook, --slack and --email.")
     ((kind, target),) = given
-    made = _alerts(open_deployment()).create_channel(name, ChannelKind(kind), target)
+    made = _channels(open_deployment()).create(name, ChannelKind(kind), target)
     if as_json:
-        print_json({"id": made.id, "name": name, "kind": kind, "secret": made.secret})
+        print_json({**made.facts, "secret": made.secret})
         return
     say(f"Created channel {name}. Try it: faregate alert channel test {name}")
-    _show_secret(made.secret)
+    _show_secret(made)
 
 
 @channel.command("set")
@@ -64,12 +68,12 @@ def create_channel(name: str, as_json: bool, **targets: str | None) -> None:
 @json_option
 def change_channel(name: str, target: str | None, rotate: bool, as_json: bool) -> None:
     """Change where the channel NAME goes, or its secret."""
-    secret = _alerts(open_deployment()).change_channel(name, target=target, rotate=rotate)
+    made = _channels(open_deployment()).change(name, target=target, rotate=rotate)
     if as_json:
-        print_json({"name": name, "secret": secret if rotate and secret else None})
+        print_json({**made.facts, "secret": made.secret})
         return
     say(f"Changed channel {name}.")
-    _show_secret(secret if rotate else None)
+    _show_secret(made)
 
 
 @channel.command("test")
@@ -78,7 +82,7 @@ def change_channel(name: str, target: str | None, rotate: bool, as_json: bool) -
 def test_channel(name: str, as_json: bool) -> None:
     """Send a test alert to the channel NAME, now and once."""
     deployment = open_deployment()
-    found = _alerts(deployment).channel(name)
+    found = _channels(deployment).to_send(name)
     message = message_of(TEST_FACTS, datetime.now(UTC), "test", str(found.id))
     answer = AlertSender(deployment.settings).send(found, message)
     arrived = answer.verdict is Verdict.SENT
@@ -97,7 +101,7 @@ def test_channel(name: str, as_json: bool) -> None:
 @json_option
 def remove_channel(name: str, as_json: bool) -> None:
     """Remove the channel NAME, which no rule may use."""
-    _alerts(open_deployment()).remove_channel(name)
+    _channels(open_deployment()).remove(name)
     if as_json:
         print_json({"name": name, "state": "removed"})
     else:
@@ -108,7 +112,7 @@ def remove_channel(name: str, as_json: bool) -> None:
 @json_option
 def list_channels(as_json: bool) -> None:
     """List the channels."""
-    found = _alerts(open_deployment()).channels()
+    found = _channels(open_deployment()).all()
     if as_json:
         print_json(found)
     elif not found:
@@ -146,7 +150,7 @@ def rule() -> None:
 @json_option
 def create_rule(name: str, kind: str, as_json: bool, **about: Any) -> None:
     """Create the rule NAME, for one budget, team or client, or for all."""
-    made = _alerts(open_deployment()).create_rule(name, AlertKind(kind), **about)
+    made = _rules().create(name, AlertKind(kind), **about)
     if as_json:
         print_json(made)
     else:
@@ -160,7 +164,7 @@ def create_rule(name: str, kind: str, as_json: bool, **about: Any) -> None:
 @json_option
 def change_rule(name: str, as_json: bool, **to: Any) -> None:
     """Change when the rule NAME speaks, or to whom."""
-    made = _alerts(open_deployment()).change_rule(name, **to)
+    made = _rules().change(name, **to)
     if as_json:
         print_json(made)
     else:
@@ -172,7 +176,7 @@ def change_rule(name: str, as_json: bool, **to: Any) -> None:
 @json_option
 def remove_rule(name: str, as_json: bool) -> None:
     """Remove the rule NAME; what it has told stays in the log."""
-    _alerts(open_deployment()).remove_rule(name)
+    _rules().remove(name)
     if as_json:
         print_json({"name": name, "state": "removed"})
     else:
@@ -183,7 +187,7 @@ def remove_rule(name: str, as_json: bool) -> None:
 @json_option
 def list_rules(as_json: bool) -> None:
     """List the rules."""
-    found = _alerts(open_deployment()).rules()
+    found = _rules().all()
     if as_json:
         print_json(found)
     elif not found:
@@ -219,9 +223,9 @@ def show_log(limit: int, as_json: bool) -> None:
         print_table([Column("At (UTC)"), Column("Alert"), Column("Deliveries")], rows)
 
 
-def _show_secret(secret: str | None) -> None:
-    if secret is not None:
-        say(f"Its signing secret, shown once: {secret}")
+def _show_secret(made: NewSecret) -> None:
+    if made.secret is not None:
+        say(f"Its signing secret, shown once: {made.secret}")
 
 
 def _when(rule_facts: dict[str, Any]) -> str:

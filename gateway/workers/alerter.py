@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.alert_events import announce
-from gateway.adapters.alert_rows import rules_in_force
+from gateway.adapters.alert_rules import rules_in_force
 from gateway.adapters.alert_subjects import (
     WatchedRow,
     milliseconds,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, func, select
 
+from gateway.adapters.alert_channels import AlertChannels
 from gateway.adapters.alert_events import (
     LEASE_SECONDS,
     announce,
@@ -15,12 +16,11 @@ from gateway.adapters.alert_events import (
     note_answer,
     take,
 )
-from gateway.adapters.alert_rows import Alerts, rules_in_force
+from gateway.adapters.alert_rules import AlertRules, rules_in_force
 from gateway.adapters.alert_senders import Answer
 from gateway.adapters.control_tables import alert_deliveries, alert_events
 from gateway.adapters.directory import Directory
 from gateway.core.alerts import AlertKind, ChannelKind, Crossing, Rule, Verdict
-from gateway.core.roles import Principal, Role
 from tests.core.test_alert_messages import THRESHOLD
 
 AT = datetime(2026, 6, 17, 12, 30, tzinfo=UTC)
@@ -28,18 +28,18 @@ SENT, AGAIN, FAILED = (Answer(Verdict.SENT), Answer(Verdict.AGAIN, "busy"), Answ
 
 
 @pytest.fixture
-def alerts(engine: Engine) -> Alerts:
+def channels(engine: Engine) -> AlertChannels:
     Directory(engine).initialise("acme")
-    found = Alerts(engine, Principal("cli:root", Role.ADMIN))
+    found = AlertChannels(engine)
     for name in ("a", "b"):
-        found.create_channel(name, ChannelKind.WEBHOOK, f"https://{name}.example/")
+        found.create(name, ChannelKind.WEBHOOK, f"https://{name}.example/")
     return found
 
 
 @pytest.fixture
-def rule(alerts: Alerts, engine: Engine) -> Rule:
+def rule(channels: AlertChannels, engine: Engine) -> Rule:
     """A rule with two channels."""
-    alerts.create_rule("all budgets", AlertKind.THRESHOLD, ["a", "b"])
+    AlertRules(engine).create("all budgets", AlertKind.THRESHOLD, ["a", "b"])
     return rules_in_force(engine)[0]
 
 
@@ -97,7 +97,7 @@ def test_of_many_that_see_a_delivery_one_takes_it(engine: Engine, rule: Rule) ->
 
 
 def test_deliveries_are_due_in_order_and_carry_all_that_is_sent(
-    engine: Engine, rule: Rule, alerts: Alerts
+    engine: Engine, rule: Rule, channels: AlertChannels
 ) -> None:
     announce(engine, rule, crossing(rule, 50), AT)
     announce(engine, rule, crossing(rule, 80), AT - timedelta(seconds=1))
@@ -106,7 +106,7 @@ def test_deliveries_are_due_in_order_and_carry_all_that_is_sent(
     assert [one.message.data["percent"] for one in found] == [80, 80, 50, 50]
     assert len({one.message.id for one in found}) == 4
     assert {one.channel.name for one in found} == {"a", "b"}
-    assert found[0].channel == alerts.channel(found[0].channel.name)
+    assert found[0].channel == channels.to_send(found[0].channel.name)
     assert due(engine, AT) == found, "and are the same whenever they are read"
     assert len(due(engine, AT, limit=3)) == 3
 
@@ -185,10 +185,10 @@ def test_the_log_has_the_newest_first(engine: Engine, rule: Rule) -> None:
 
 
 def test_deliveries_to_a_removed_channel_are_marked(
-    engine: Engine, rule: Rule, alerts: Alerts
+    engine: Engine, rule: Rule, channels: AlertChannels
 ) -> None:
     announce(engine, rule, crossing(rule), AT)
-    alerts.remove_rule("all budgets")
-    alerts.remove_channel("a")
+    AlertRules(engine).remove("all budgets")
+    channels.remove("a")
     assert [one.channel_gone for one in due(engine, AT)] == [True, False]
     assert log(engine)[0]["rule"].startswith("all budgets (removed")

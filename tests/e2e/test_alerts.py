@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.alert_channels import AlertChannels, NewSecret
 from gateway.adapters.alert_events import log
-from gateway.adapters.alert_rows import Alerts, NewChannel
+from gateway.adapters.alert_rules import AlertRules
 from gateway.adapters.os_user import command_line
 from gateway.core.alerts import AlertKind, ChannelKind
 from gateway.core.budgets import Enforcement
@@ -40,10 +41,6 @@ def alerting_rig(long_lived_rig: MakeRig) -> Rig:
     return long_lived_rig(alert_hosts=HOSTS[0])
 
 
-def alerts_of(rig: Rig) -> Alerts:
-    return Alerts(rig.engine, command_line(), HOSTS)
-
-
 def cost_of_one(rig: Rig) -> int:
     """What one of the requests costs, in nano-dollars."""
     reply = rig.tenant().caller.chat("count me", max_tokens=8)
@@ -51,14 +48,14 @@ def cost_of_one(rig: Rig) -> int:
     return rig.record(reply.request_id).cost_nano
 
 
-def watch(rig: Rig, receiver: Receiver, tenant: Tenant, **rule: Any) -> NewChannel:
+def watch(rig: Rig, receiver: Receiver, tenant: Tenant, **rule: Any) -> NewSecret:
     """A channel to the receiver, and a rule on the tenant's budget."""
-    alerts = alerts_of(rig)
-    channel = alerts.create_channel(f"hook-{tenant.name}", ChannelKind.WEBHOOK, receiver.url)
-    alerts.create_rule(
+    channels = AlertChannels(rig.engine, command_line(), HOSTS)
+    channel = channels.create(f"hook-{tenant.name}", ChannelKind.WEBHOOK, receiver.url)
+    AlertRules(rig.engine, command_line()).create(
         f"rule-{tenant.name}",
         AlertKind.THRESHOLD,
-        [channel.name],
+        [f"hook-{tenant.name}"],
         **({"budget": tenant.budget} | rule),
     )
     return channel
