@@ -136,11 +136,10 @@ def unit_rates(book: PriceBook, day: datetime, model: str, line_item: str) -> se
     price = book.find(model, day)
     if price is None or line_item not in Meter.__members__.values():
         return set()
-    counted = _MS if line_item == Meter.AUDIO_SECONDS else 1
-    found = set()
+    meter, found = Meter(line_item), set()
     for tier in price.tiers:
-        rate = price.rate_or_none(tier, Meter(line_item))
+        rate = price.rate_or_none(tier, meter)
         if rate is not None:
             for nano in (rate.nano, *(nano for _, nano in rate.steps)):
-                found.add(Fraction(nano, rate.per * counted))
+                found.add(Fraction(nano, rate.counted(meter)))
     return found

@@ -101,6 +101,10 @@ class Rate:
         reachable = [nano for start, nano in self.steps if input_tokens > start]
         return max([self.nano, *reachable])
 
+    def counted(self, meter: Meter) -> int:
+        """The ``per`` of this rate in counts of ``meter``, as lines of a bill have it."""
+        return self.per * _COUNTED.get(meter, 1)
+
 
 RateTable = Mapping[Meter, Rate]
 """The rates of one service tier, by meter."""
@@ -254,8 +258,7 @@ def cost_of(price: Price, usage: Usage, tier: str) -> Cost:
         if not count or (meter in _MEASURES and by_tokens and meter not in rates):
             continue
         rate = price.rate(tier, meter)
-        per = rate.per * _COUNTED.get(meter, 1)
-        lines.append(CostLine(meter, count, rate.at(usage.input_tokens), per))
+        lines.append(CostLine(meter, count, rate.at(usage.input_tokens), rate.counted(meter)))
     return Cost(sum_lines(lines), tuple(lines))
 
 

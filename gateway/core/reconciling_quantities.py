@@ -1,8 +1,8 @@
 """Why the bill has more, or less, of a line item than is recorded, and all of a comparison.
 
-A cause is looked for in turn: tokens counted as cached by one side alone, requests that were
-recorded at an upper bound, usage that fell on another day, and usage that one side misses, by the
-hour. What is left is called unexplained.
+A cause is looked for in turn: usage that fell on another day, tokens counted as cached by one side
+alone, requests that were recorded at an upper bound, and usage that one side misses, by the hour.
+What is left is called unexplained.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def compare(figures: Figures) -> list[Difference]:
     by_model: dict[tuple[datetime, str], list[Line]] = {}
     for line in lines:
         by_model.setdefault(line.key[:2], []).append(line)
+    hours = _Sides(figures)
+    _timed({line.key: line for line in lines}, hours)
     for group in by_model.values():
         _cached(group)
         _estimated(group)
-    hours = _Sides(figures)
-    _timed({line.key: line for line in lines}, hours)
     for line in lines:
         if line.delta:
             _missing(line, hours)
@@ -147,19 +147,19 @@ def _timed(lines: Mapping[Key, Line], hours: _Sides) -> None:
     """Requests that were held before midnight, or in a batch, and billed on the next day."""
     for (day, model, item), line in lines.items():
         after = lines.get((day + _DAY, model, item))
-        if after is None or line.delta * after.delta >= 0:
+        if after is None:
             continue
-        if line.delta == -after.delta:
-            moved = abs(line.delta)
+        last, first = hours.at(line, day + timedelta(hours=23)), hours.at(after, day + _DAY)
+        if last * first < 0:
+            more = min(abs(last), abs(first)) * (1 if last > 0 else -1)
+        elif line.delta and line.delta == -after.delta:
+            more = line.delta
         else:
-            last, first = hours.at(line, day + timedelta(hours=23)), hours.at(after, day + _DAY)
-            if last * line.delta <= 0 or first * after.delta <= 0:
-                continue
-            moved = min(abs(line.delta), abs(after.delta), abs(last), abs(first))
-        here, there = ("recorded", "billed") if line.delta < 0 else ("billed", "recorded")
-        says = f"{moved:,} are {here} on {day:%Y-%m-%d} and {there} on {day + _DAY:%Y-%m-%d}."
-        line.explain(Cause.TIMING, moved if line.delta > 0 else -moved, says)
-        after.explain(Cause.TIMING, moved if after.delta > 0 else -moved, says)
+            continue
+        here, there = ("recorded", "billed") if more < 0 else ("billed", "recorded")
+        says = f"{abs(more):,} are {here} on {day:%Y-%m-%d} and {there} on {day + _DAY:%Y-%m-%d}."
+        line.explain(Cause.TIMING, more, says)
+        after.explain(Cause.TIMING, -more, says)
 
 
 def _missing(line: Line, hours: _Sides) -> None:

@@ -8,35 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
-
-from gateway.core.events import USAGE_COLUMNS
-from gateway.core.prices import CostLine, Meter, Price, Unpriced, cost_of, sum_lines
-from gateway.core.usage import Certainty, InvalidUsage, Usage
-from gateway.workers.audit_records import final_cost
-from gateway.workers.audit_report import Check, Found, check
-
-_BATCHES = "batches"
-"""The endpoint whose records are the bill of many requests: each was priced by itself."""
-
-_BESIDES: dict[Meter, str] = {
-    Meter.FILE_SEARCH_CALLS: "file_search_calls",
-    Meter.CODE_INTERPRETER_SESSIONS: "code_interpreter_sessions",
-}
-"""Counts that a record has in its lines alone."""
-
-_INTO = frozenset(
-    (
-        Meter.INPUT,
-        Meter.CACHED_INPUT,
-        Meter.CACHE_WRITE,
-        Meter.AUDIO_INPUT,
-        Meter.AUDIO_CACHED_INPUT,
-        Meter.IMAGE_INPUT,
-        Meter.IMAGE_CACHED_INPUT,
-    )
+from gateway.core.prices import CostLine, Price, Unpriced, sum_lines
+from gateway.core.recorded_cost import (
+    BATCHES,
+    check_batch,
+    cost_at,
+    final_cost,
+    lines_of,
 )
-_OUT_OF = frozenset((Meter.OUTPUT, Meter.AUDIO_OUTPUT, Meter.IMAGE_OUTPUT))
+from gateway.core.usage import Certainty, InvalidUsage
+from gateway.workers.audit_report import Check, Found, check
 
 _ASK = "Compare the record with the provider's bill."
 
@@ -64,7 +45,7 @@ class Costs:
                 f"A cost that was estimated is bounded by its hold. {_ASK}",
             )
         try:
-            lines = [CostLine(Meter(name), *rest) for name, *rest in orjson.loads(row.cost_lines)]
+            lines = lines_of(row)
             computed = sum_lines(lines)
         except (ValueError, TypeError):
             self._say(row, "lines of a bill", "others", f"Its lines cannot be read. {_ASK}")
@@ -126,11 +107,11 @@ class Costs:
             )
             return
         try:
-            expected = (
-                _of_batch(price, row, lines)
-                if row.endpoint == _BATCHES
-                else _of_one(price, row, lines)
-            )
+            if row.endpoint == BATCHES:
+                check_batch(price, row, lines)
+                expected = sum_lines(lines)
+            else:
+                expected = cost_at(price, row, lines).nano
         except (Unpriced, InvalidUsage) as error:
             self._say(row, "a cost that can be computed", cost, f"{error}. {_ASK}")
             return
@@ -155,37 +136,3 @@ class Costs:
             " hold; an expired request is charged its hold, and marked unknown"
         )
         return check("I9", "labels are true", says, self._count, self._found)
-
-
-def _usage(row: Any, lines: Sequence[CostLine]) -> Usage:
-    counts = {name: getattr(row, name) for name in USAGE_COLUMNS}
-    for line in lines:
-        if line.meter in _BESIDES:
-            counts[_BESIDES[line.meter]] = line.count
-    return Usage(**counts)
-
-
-def _of_one(price: Price, row: Any, lines: Sequence[CostLine]) -> int:
-    usage = _usage(row, lines)
-    if usage == Usage() and not lines:
-        return 0
-    return cost_of(price, usage, row.service_tier).nano
-
-
-def _of_batch(price: Price, row: Any, lines: Sequence[CostLine]) -> int:
-    """The lines at the price's rates; raises InvalidUsage where they leave out what was used.
-
-    Which step of a rate applied to which request of a batch is not recorded.
-    """
-    into = sum(line.count for line in lines if line.meter in _INTO)
-    out_of = sum(line.count for line in lines if line.meter in _OUT_OF)
-    if lines and (into, out_of) != (row.input_tokens, row.output_tokens):
-        raise InvalidUsage(
-            f"its lines bill {into} tokens in and {out_of} out of the {row.input_tokens} and"
-            f" {row.output_tokens} that were used"
-        )
-    for line in lines:
-        rate = price.rate(row.service_tier, line.meter)
-        if line.nano not in (rate.nano, *(nano for _, nano in rate.steps)):
-            raise Unpriced(f"price row {price.id} has no {line.meter.value} rate of {line.nano}")
-    return sum_lines(lines)

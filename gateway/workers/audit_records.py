@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from gateway.adapters.tables import budget_windows
 from gateway.core.budgets import Enforcement
+from gateway.core.recorded_cost import final_cost
 from gateway.workers.audit_report import Check, Difference, Found, check
 from gateway.workers.audit_state import (
     Defined,
@@ -129,11 +130,6 @@ class Records:
             found.add(_sum_differs(defined, window, self.windows[window].spent, None))
         says = "the stored sum of each budget window is that of its records"
         return check("I5", "budget sums = records", says, compared, found)
-
-
-def final_cost(row: Any) -> int:
-    """What a request has cost after this record, in nano-dollars."""
-    return int(row.cost_nano + (row.hold_nano if row.kind == "correction" else 0))
 
 
 def _budget(defined: Defined, budget_id: int) -> str:

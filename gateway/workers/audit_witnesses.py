@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from gateway.adapters.tables import usage_records
+from gateway.core.recorded_cost import final_cost
 from gateway.core.usage import Certainty
-from gateway.workers.audit_records import final_cost, pages
+from gateway.workers.audit_records import pages
 from gateway.workers.audit_state import RedisState, Window, parts_of, windows_of
 from gateway.workers.audit_waiting import Waiting
 
