@@ -15,8 +15,8 @@ from gateway.adapters.intents import IntentNotWritten
 from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.adapters.redis_replies import CountersLost
-from gateway.core.errors import StoreFull, StoreUnavailable
-from gateway.core.holds import BudgetRefused, Hold, HoldRequest, PolicyStale, RateRefused
+from gateway.core.errors import ApiError, StoreFull, StoreUnavailable
+from gateway.core.holds import BudgetRefused, Hold, HoldRequest, Look, PolicyStale, RateRefused
 from gateway.core.refusals import over_budget, rate_limited
 from gateway.core.tags import NO_TAGS, tags_of
 from gateway.exchange import Exchange, Gate, Prepare, named
@@ -43,14 +43,7 @@ def admit(gate: Gate, prepare: Prepare, header: str | None = None) -> tuple[Exch
 
     ``header`` has the tags that the request came with (``core.tags``).
     """
-    reached = gate.watermarks.reached
-    if reached is not None:
-        raise StoreFull(
-            f"The gateway admits nothing at the moment: {reached}. Requests in flight are finished."
-            " Try again later; a platform engineer must look after the recorder and its database,"
-            f" or raise {reached.mark.setting}.",
-            headers={"retry-after": "5"},
-        )
+    _refuse_where_full(gate)
     policy = gate.policies.current
     exchange: Exchange | None = None
     tags = NO_TAGS
@@ -75,7 +68,40 @@ def admit(gate: Gate, prepare: Prepare, header: str | None = None) -> tuple[Exch
         _log.warning("database.unavailable", reason=str(error))
     else:
         _log.error("policy.never_settles")
-    raise StoreUnavailable(
+    raise _unchecked()
+
+
+def look(gate: Gate, prepare: Prepare, header: str | None = None) -> tuple[Exchange, Look]:
+    """What ``admit`` would do, and why: nothing is held, sent or recorded. Raises ApiError where
+    the request itself is at fault, or nobody could be admitted."""
+    _refuse_where_full(gate)
+    policy = gate.policies.current
+    try:
+        for _ in range(8):
+            try:
+                exchange = prepare(policy)
+                wish = _wish(exchange, request_tags(exchange, header))
+                return exchange, gate.keeper.look(wish)
+            except PolicyStale:
+                policy = gate.policies.catch_up(policy)
+    except (StoreDown, CountersLost, PolicyUnavailable) as error:
+        _log.warning("preflight.unavailable", reason=str(error))
+    raise _unchecked()
+
+
+def _refuse_where_full(gate: Gate) -> None:
+    reached = gate.watermarks.reached
+    if reached is not None:
+        raise StoreFull(
+            f"The gateway admits nothing at the moment: {reached}. Requests in flight are finished."
+            " Try again later; a platform engineer must look after the recorder and its database,"
+            f" or raise {reached.mark.setting}.",
+            headers={"retry-after": "5"},
+        )
+
+
+def _unchecked() -> StoreUnavailable:
+    return StoreUnavailable(
         "The gateway cannot check budgets at the moment, so it admits nothing. Try again shortly.",
         headers={"retry-after": "1"},
     )
@@ -96,8 +122,22 @@ def request_tags(exchange: Exchange, header: str | None) -> Mapping[str, str]:
 
 def _reserve(gate: Gate, exchange: Exchange, tags: Mapping[str, str]) -> Hold:
     """Place one hold against every budget and limit; a refusal becomes its ApiError."""
+    try:
+        return gate.keeper.reserve(_wish(exchange, tags))
+    except (BudgetRefused, RateRefused) as refused:
+        raise refusal_of(exchange, refused) from None
+
+
+def refusal_of(exchange: Exchange, refused: BudgetRefused | RateRefused) -> ApiError:
+    """The error that tells the client of a refusal."""
+    if isinstance(refused, BudgetRefused):
+        return over_budget(refused, exchange.bound)
+    return rate_limited(refused, exchange.client, exchange.bound)
+
+
+def _wish(exchange: Exchange, tags: Mapping[str, str]) -> HoldRequest:
     policy, client, model = exchange.policy, exchange.client, exchange.model
-    wish = HoldRequest(
+    return HoldRequest(
         request_id=exchange.request_id,
         client=client,
         model=model,
@@ -106,12 +146,6 @@ def _reserve(gate: Gate, exchange: Exchange, tags: Mapping[str, str]) -> Hold:
         policy_version=policy.version,
         context=_context(exchange, tags),
     )
-    try:
-        return gate.keeper.reserve(wish)
-    except BudgetRefused as refused:
-        raise over_budget(refused, exchange.bound) from None
-    except RateRefused as refused:
-        raise rate_limited(refused, exchange.client, exchange.bound) from None
 
 
 def _context(exchange: Exchange, tags: Mapping[str, str]) -> bytes:

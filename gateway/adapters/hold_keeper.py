@@ -19,7 +19,7 @@ from gateway.adapters.backlog import Ask, Backlog, bring
 from gateway.adapters.redis_budgets import RedisBudgets, StoreDown
 from gateway.adapters.spool import Spool
 from gateway.core.endings import Ending
-from gateway.core.holds import Hold, HoldRequest, Resolution
+from gateway.core.holds import Hold, HoldRequest, Look, Resolution
 
 _RENEW_BATCH = 500
 RECENT_MAX = 50_000
@@ -120,6 +120,10 @@ class HoldKeeper:
         self._owned[wish.request_id] = hold
         failpoints.hit("hold.placed")
         return hold
+
+    def look(self, wish: HoldRequest) -> Look:
+        """What ``reserve`` would do, as ``RedisBudgets.look`` tells. Raises as that does."""
+        return self._budgets.look(wish)
 
     def _release_later(self, wish: HoldRequest) -> None:
         self.backlog.add(wish.request_id, lambda: self._budgets.release_unsure(wish))

@@ -18,13 +18,14 @@ from redis.exceptions import RedisError
 from gateway.adapters.redis_counters import RedisCounters, StoreDown, connect
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.redis_pipeline import RedisPipeline
-from gateway.adapters.redis_replies import granted_hold, refusal, reserve_call
+from gateway.adapters.redis_replies import granted_hold, looked, refusal, reserve_call
 from gateway.adapters.redis_script import Script
 from gateway.adapters.redis_state import CounterState
 from gateway.core.budgets import Budget, Window, window_at
 from gateway.core.holds import (
     Hold,
     HoldRequest,
+    Look,
     RateRefused,
     RateState,
     Resolution,
@@ -79,24 +80,40 @@ class RedisBudgets(RedisCounters):
         Raises BudgetRefused, RateRefused, PolicyStale, HoldClosed, CountersLost, or StoreDown
         (then a hold may exist: release it).
         """
+        windows, reply, epoch = self._asked(wish)
+        if reply[0] != b"granted":
+            self._refuse(wish, windows, reply)
+        self._seen = max(self._seen, int(reply[-1]))
+        return granted_hold(wish, windows, reply, epoch)
+
+    def look(self, wish: HoldRequest) -> Look:
+        """What ``reserve`` would do now, and how all that it looks at stands. Writes nothing.
+
+        Raises PolicyStale, CountersLost or StoreDown.
+        """
+        windows, reply, epoch = self._asked(wish, looks=True)
+        if reply[0] != b"looked":
+            raise refusal(wish, windows, reply)
+        return looked(wish, windows, reply, epoch)
+
+    def _asked(
+        self, wish: HoldRequest, *, looks: bool = False
+    ) -> tuple[Sequence[Window], Sequence[Any], int]:
+        """The windows that ``wish`` was put in, the answer, and the epoch that it is of."""
         for _ in range(4):
             windows = [self.window(budget) for budget in wish.budgets]
-            known = (self.epoch, self._seen)
-            keys, args = reserve_call(self.keys, wish, windows, self._lease_ms, *known)
+            epoch = self.epoch
+            known = (self._lease_ms, epoch, self._seen)
+            keys, args = reserve_call(self.keys, wish, windows, *known, looks=looks)
             reply = self._run(self._reserve, keys, args)
-            status = reply[0]
-            if status == b"granted":
-                self._seen = max(self._seen, int(reply[-1]))
-                return granted_hold(wish, windows, reply, known[0])
-            if status == b"epoch":
+            if reply[0] == b"epoch":
                 self._meet_epoch(int(reply[1]), int(reply[2]))
-                continue
-            if status == b"window":
+            elif reply[0] == b"window":
                 # Our clock and the server's disagree about the period: take the server's.
                 self._clock_ahead_ms = time_ns() // 1_000_000 - int(reply[1])
                 self._windows.clear()
-                continue
-            self._refuse(wish, windows, reply)
+            else:
+                return windows, reply, epoch
         raise StoreDown("the epoch or the clock of the Redis server does not stand still")
 
     def still_refused(self, client: Client) -> RateRefused | None:

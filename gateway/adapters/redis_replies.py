@@ -8,10 +8,12 @@ from typing import Any
 from gateway.adapters.redis_keys import RedisKeys
 from gateway.core.budgets import Window
 from gateway.core.holds import (
+    BudgetLook,
     BudgetRefused,
     Hold,
     HoldClosed,
     HoldRequest,
+    Look,
     PolicyStale,
     RateRefused,
     RateState,
@@ -29,6 +31,8 @@ def reserve_call(
     lease_ms: int,
     epoch: int,
     seen: int,
+    *,
+    looks: bool = False,
 ) -> tuple[list[str], list[Any]]:
     """KEYS and ARGV of ``lua/reserve.lua``."""
     bound, client = wish.bound, wish.client
@@ -56,6 +60,7 @@ def reserve_call(
         wish.context,
         epoch,
         seen,
+        int(looks),
     ]
     for budget, window in zip(wish.budgets, windows, strict=True):
         named.append(keys.budget(budget.id, window.start_ms))
@@ -103,3 +108,33 @@ def refusal(wish: HoldRequest, windows: Sequence[Window], reply: Sequence[Any]) 
         index, spent, held, affordable = (int(value) for value in reply[1:5])
         return BudgetRefused(wish.budgets[index], windows[index], spent, held, affordable)
     return RateRefused(status, int(reply[1]), int(reply[2]))
+
+
+def looked(wish: HoldRequest, windows: Sequence[Window], reply: Sequence[Any], epoch: int) -> Look:
+    """What a ``looked`` answer tells of."""
+    _, answer, decides, stand, client, need = reply
+    in_flight, requests_tat, tokens_tat, now_us = (int(float(value or 0)) for value in client)
+    mean, deviation = (float(value) / 1000 if value else None for value in need)
+    hold, refused = None, None
+    if answer[0] == b"granted":
+        hold = granted_hold(wish, windows, answer, epoch)
+    else:
+        found = refusal(wish, windows, answer)
+        assert isinstance(found, BudgetRefused | RateRefused)
+        refused = found
+    return Look(
+        hold=hold,
+        refused=refused,
+        decides=wish.budgets[decides] if decides >= 0 else None,
+        budgets=tuple(
+            BudgetLook(budget, window, int(spent), int(held), int(holds))
+            for budget, window, (spent, held, holds) in zip(
+                wish.budgets, windows, stand, strict=True
+            )
+        ),
+        in_flight=in_flight,
+        requests_busy_us=max(requests_tat - now_us, 0),
+        tokens_busy_us=max(tokens_tat - now_us, 0),
+        mean_output_tokens=mean,
+        deviation_output_tokens=deviation,
+    )

@@ -98,6 +98,38 @@ class HoldClosed(Refused):
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetLook:
+    """How a budget stands that a request would count against. Amounts in nano-dollars."""
+
+    budget: Budget
+    window: Window
+    spent_nano: int
+    held_nano: int
+    would_hold_nano: int
+    """-1 where the request would be refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What would become of a request that asked to be admitted now; nothing was written."""
+
+    hold: Hold | None
+    """The hold that it would get; None where it would be refused."""
+    refused: BudgetRefused | RateRefused | None
+    decides: Budget | None
+    """The budget that refuses, or that grants fewer output tokens than are wanted; None where no
+    budget does."""
+    budgets: tuple[BudgetLook, ...]
+    in_flight: int
+    requests_busy_us: int
+    """Until when, from now, a whole minute's requests are available again; likewise tokens."""
+    tokens_busy_us: int
+    mean_output_tokens: float | None
+    """What this client's requests to this model have needed; None where there were none."""
+    deviation_output_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """How a settle or release ended.
 

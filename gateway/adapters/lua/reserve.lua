@@ -1,4 +1,5 @@
 -- Places one hold against every budget and limit of a request, or refuses and writes nothing.
+-- Looking, it says what it would do and how everything stands, and writes nothing either way.
 --
 -- KEYS  1 state (see _hold.lua)   2 policy version
 --       3 open holds (sorted set: lease end ms by request id)   4 this hold
@@ -9,6 +10,7 @@
 --       6 choices   7 wanted output tokens per choice   8 floor   9 prompt tokens
 --       10 requests/min   11 tokens/min   12 concurrent requests (0 = no limit)
 --       13 context JSON   14 epoch that the caller knows   15 highest sequence it has seen in it
+--       16 1 to look
 --       then for each budget: id, limit nano, enforcement, window start ms,
 --       window end ms
 -- Returns  {granted, output tokens per choice, amount nano, now ms, left nano (-1: no hard
@@ -18,6 +20,10 @@
 --          {stale, version in Redis ('' when Redis has none)}   {window, now ms}   {closed}
 --          {budget, index from 0, spent, held, affordable output tokens, now ms}
 --          {requests | tokens | concurrent, wait ms (-1: never), left}
+--          Looking, from {budget} and {granted} on: {looked, that answer, index from 0 of the
+--          budget that decides how much is granted or refuses (-1: none), {spent, held, would
+--          hold} of each budget, {inflight, requests_tat, tokens_tat, now us}, {mean, deviation}},
+--          '' for what is not; a budget would hold -1 where the request is refused
 --
 -- Idempotent by request id: an open hold answers as it was granted.
 
@@ -35,7 +41,9 @@ local now_ms = math.floor(now_us / 1000)
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'sequence', 'admits')
 if not state[3] then return {'suspended'} end
 if state[1] ~= ARGV[14] then return {'epoch', state[1], state[2]} end
+local looks = ARGV[16] == '1'
 if tonumber(state[2]) < tonumber(ARGV[15]) then
+  if looks then return {'suspended'} end
   redis.call('HDEL', KEYS[1], 'admits')
   redis.call('HSET', KEYS[1], 'suspended_at', integer(now_ms), 'why',
     'a gateway has seen later changes than this Redis has')
@@ -67,7 +75,7 @@ end
 -- Every check before the first write: a script that fails half-way is not rolled back.
 local budgets = {}
 local tightest = nil
-for i = 16, #ARGV, 5 do
+for i = 17, #ARGV, 5 do
   local budget = {id = ARGV[i], limit = tonumber(ARGV[i + 1]), enforcement = ARGV[i + 2],
     start = ARGV[i + 3], finish = tonumber(ARGV[i + 4])}
   table.insert(budgets, budget)
@@ -97,16 +105,29 @@ for i = 16, #ARGV, 5 do
     end
   end
 end
+local client = redis.call('HMGET', KEYS[5], 'inflight', 'requests_tat', 'tokens_tat')
+
+-- The answer, or where the caller looks, all that it follows from.
+local function told(answer)
+  if not looks then return answer end
+  local stand = {}
+  for _, budget in ipairs(budgets) do
+    table.insert(stand, {budget.spent, budget.held, budget.holds or -1})
+  end
+  return {'looked', answer, (tightest or 0) - 1, stand,
+    {client[1] or '', client[2] or '', client[3] or '', integer(now_us)},
+    {need[1] or '', need[2] or ''}}
+end
+
 if tightest and granted < floor then
   local budget = budgets[tightest]
-  return {'budget', tightest - 1, budget.spent, budget.held, math.max(granted, 0), now_ms}
+  return told({'budget', tightest - 1, budget.spent, budget.held, math.max(granted, 0), now_ms})
 end
 
 local requests_limit, tokens_limit = tonumber(ARGV[10]), tonumber(ARGV[11])
 local concurrent_limit = tonumber(ARGV[12])
-local client = redis.call('HMGET', KEYS[5], 'inflight', 'requests_tat', 'tokens_tat')
 if concurrent_limit > 0 and tonumber(client[1] or '0') >= concurrent_limit then
-  return {'concurrent', 1000, 0}
+  return told({'concurrent', 1000, 0})
 end
 
 -- Generic cell rate algorithm: `tat` is when a full minute's allowance is available again.
@@ -116,14 +137,14 @@ if requests_limit > 0 then
   requests_tat = math.max(tonumber(client[2] or '0'), now_us) + interval
   local wait = requests_tat - now_us - MINUTE_US
   -- A microsecond of slack: the interval is rarely a whole number of microseconds.
-  if wait > 1 then return {'requests', math.ceil(wait / 1000), 0} end
+  if wait > 1 then return told({'requests', math.ceil(wait / 1000), 0}) end
   requests_left = math.max(math.floor((MINUTE_US - (requests_tat - now_us)) / interval + 0.001), 0)
   requests_reset = math.ceil((requests_tat - now_us) / 1000)
 end
 local tokens_left, tokens_reset, tokens_tat = -1, 0, nil
 local tokens, token_us = 0, 0
 if tokens_limit > 0 then
-  if prompt > tokens_limit then return {'tokens', -1, tokens_limit} end
+  if prompt > tokens_limit then return told({'tokens', -1, tokens_limit}) end
   token_us = MINUTE_US / tokens_limit
   local output = math.min(expected or floor * choices, granted * choices)
   tokens = math.min(prompt + math.max(output, 0), tokens_limit)
@@ -131,7 +152,7 @@ if tokens_limit > 0 then
   local wait = tokens_tat - now_us - MINUTE_US
   if wait > 1 then
     local left = math.floor((MINUTE_US - (tokens_tat - tokens * token_us - now_us)) / token_us)
-    return {'tokens', math.ceil(wait / 1000), math.max(left, 0)}
+    return told({'tokens', math.ceil(wait / 1000), math.max(left, 0)})
   end
   tokens_left = math.max(math.floor((MINUTE_US - (tokens_tat - now_us)) / token_us + 0.001), 0)
   tokens_reset = math.ceil((tokens_tat - now_us) / 1000)
@@ -141,23 +162,30 @@ local amount = fixed + per_token * granted
 local left = -1
 local written = {}
 for _, budget in ipairs(budgets) do
-  local held = amount
+  budget.holds = amount
   if budget.enforcement == 'expected' and expected then
-    held = math.min(amount, fixed + rate * expected)
+    budget.holds = math.min(amount, fixed + rate * expected)
   end
-  redis.call('HINCRBY', budget.key, 'held', integer(held))
-  if budget.fresh and budget.finish < 9007199254740991 then
-    -- Counters outlive their window for late corrections and the audit, then go by themselves.
-    redis.call('PEXPIREAT', budget.key, integer(budget.finish + 3456000000))
-  end
-  table.insert(written, string.format('%s:%s:%s:%s:%s', budget.id, budget.start, integer(held),
-    integer(budget.limit), budget.enforcement))
+  table.insert(written, string.format('%s:%s:%s:%s:%s', budget.id, budget.start,
+    integer(budget.holds), integer(budget.limit), budget.enforcement))
   if budget.enforcement ~= 'soft' then
-    local room = math.max(budget.limit - budget.spent - budget.held - held, 0)
+    local room = math.max(budget.limit - budget.spent - budget.held - budget.holds, 0)
     if left < 0 or room < left then left = room end
   end
 end
 local placed_on = table.concat(written, ',')
+if looks then
+  return told({'granted', granted, amount, now_ms, left, requests_left, requests_reset,
+    tokens_left, tokens_reset, placed_on, tonumber(state[2])})
+end
+
+for _, budget in ipairs(budgets) do
+  redis.call('HINCRBY', budget.key, 'held', integer(budget.holds))
+  if budget.fresh and budget.finish < 9007199254740991 then
+    -- Counters outlive their window for late corrections and the audit, then go by themselves.
+    redis.call('PEXPIREAT', budget.key, integer(budget.finish + 3456000000))
+  end
+end
 redis.call('HSET', KEYS[4], 'state', 'open', 'amount', integer(amount), 'granted',
   integer(granted), 'budgets', placed_on, 'at', integer(now_ms), 'tokens',
   integer(tokens), 'token_us', string.format('%.6f', token_us), 'context', ARGV[13])
