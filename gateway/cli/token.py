@@ -49,7 +49,9 @@ def create(
             }
         )
         return
-    expiry = "never expires" if token.expires_at is None else f"expires {moment(token.expires_at)} UTC"
+    expiry = (
+        "never expires" if token.expires_at is None else f"expires {moment(token.expires_at)} UTC"
+    )
     say(f"Token {token.id} ({name}, {role}), {expiry}. Shown this once:")
     say(f"\n  {token.secret}\n")
     say("Programs send it as: Authorization: Bearer fga-...")

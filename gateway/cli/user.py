@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from typing import Any
 
 import click
@@ -139,7 +140,9 @@ def list_users(as_json: bool) -> None:
                     f"{user.email}\n{user.name}",
                     f"{user.role} of {user.team_name}" if user.team_name else user.role,
                     _signs_in_by(user),
-                    "active" if user.disabled_at is None else f"disabled {moment(user.disabled_at)}",
+                    "active"
+                    if user.disabled_at is None
+                    else f"disabled {moment(user.disabled_at)}",
                 )
                 for user in users
             ],
@@ -159,7 +162,7 @@ def _chosen(email: str, generate: bool, from_stdin: bool) -> str:
     if generate:
         return secrets.token_urlsafe(15)
     if from_stdin:
-        found = click.get_text_stream("stdin").readline().rstrip("\r\n")
+        found = sys.stdin.readline().rstrip("\r\n")
     else:
         found = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     try:

@@ -15,7 +15,6 @@ from gateway.web.descriptions.document import OPERATIONS, document
 from gateway.web.routes import BLUEPRINTS
 from tests.web.descriptions.routes import description, gateways_app
 
-
 PROBES = ("/healthz", "/readyz", "/metrics", "/openapi.json")
 
 
