@@ -298,6 +298,7 @@ OPEN_TO_ALL = (
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/admin/api/v1/openapi.json",
     "/static/<wanted>/<path:name>",
     "/sign-in",
     "/sign-in/oidc",
