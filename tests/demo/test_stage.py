@@ -43,8 +43,10 @@ def test_the_processes_get_every_setting(settings: Settings) -> None:
     assert not {name for name, value in THEIRS.items() if environment.get(name) == value}
     assert "OPENAI_ORG_ID" not in environment
     for name in Settings.model_fields:
-        # Empty is off, where it is about breaking things on purpose.
-        assert environment[environment_name(name)] != "" or name == "failpoints"
+        # Empty is off; what is not set at all has nothing to inherit from.
+        stated = environment.get(environment_name(name))
+        assert (stated is None) == (getattr(settings, name) is None) or name == "redis_url"
+    assert environment["FAREGATE_REDIS_URL"] == "unix:///redis.sock"
     assert environment["PATH"] == os.environ["PATH"]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.web import page_rules
 from tests.e2e.conftest import MakeRig
 from tests.e2e.media import send_form
 from tests.e2e.provider import SimulatedProvider
@@ -175,9 +176,12 @@ def _replies(rig: Rig, tenant: Tenant) -> Iterator[Reply]:
     yield caller.get("/v1/nothing")
     yield caller.request("DELETE", CHAT)
     yield caller.request("POST", CHAT, b"{}", {"authorization": ""})
-    yield caller.get("/healthz")
-    yield caller.get("/readyz")
-    yield caller.get("/metrics")
+
+
+def _probes(tenant: Tenant) -> Iterator[Reply]:
+    yield tenant.caller.get("/healthz")
+    yield tenant.caller.get("/readyz")
+    yield tenant.caller.get("/metrics")
 
 
 def test_only_named_headers_come_back(rig: Rig, tenant: Tenant) -> None:
@@ -193,3 +197,6 @@ def test_only_named_headers_come_back(rig: Rig, tenant: Tenant) -> None:
         statuses.add(reply.status)
         assert not re.search(rb"org-simulated|proj_simulated|__cf_bm", reply.body)
     assert {200, 400, 401, 404, 405, 429, 500, 502, 503} <= statuses
+    of_pages = {name.lower() for name in page_rules.HEADERS}
+    for reply in _probes(tenant):
+        assert set(reply.headers) <= RETURNED | of_pages

@@ -80,8 +80,9 @@ def templates() -> dict[str, re.Pattern[str]]:
     """The paths that each route may be called by, as they are sent."""
     found = {}
     for rule in app().url_map.iter_rules():
-        parts = re.split(r"<(?:path:)?\w+>", rule.rule)
+        parts = re.split(r"<(?:path:|int:)?\w+>", rule.rule)
         wild = "[^/]+" if "<path:" not in rule.rule else ".+"
+        wild = "[0-9]+" if "<int:" in rule.rule else wild
         found[rule.rule] = re.compile(wild.join(map(re.escape, parts)), re.DOTALL)
     return found
 
@@ -123,7 +124,8 @@ def check(line: bytes) -> bool:
 
 def _check_refusal(answer: Answered) -> None:
     assert answer.status == 0 or 200 <= answer.status < 500 or answer.status == 501
-    if answer.status >= 400 and not answer.content.endswith(b"\n"):
+    is_page = b"<!doctype html>" in answer.content.lower()
+    if answer.status >= 400 and not is_page and not answer.content.endswith(b"\n"):
         told = json.loads(answer.content[answer.content.index(b"{") :])
         assert told["error"]["message"]
 
