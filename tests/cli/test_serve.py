@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.serve import say_how_to_sign_in
+from gateway.logs import set_up_logs
+from gateway.settings import load_settings
 from tests.cli.rig import Faregate
 
 
@@ -54,3 +57,15 @@ def test_a_header_that_cannot_be_sent_stops_the_start(
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1\nX: 1")
     assert "OpenAI-Organization" in ready.refused("serve")
+
+
+def test_it_says_how_to_sign_in_where_nobody_can(
+    ready: Faregate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logs(load_settings())
+    say_how_to_sign_in(load_settings())
+    assert "faregate user create EMAIL --role admin" in capsys.readouterr().err
+    say_how_to_sign_in(load_settings(oidc_issuer="https://login.example", oidc_client_id="x"))
+    ready.run("user", "create", "ann@acme.example", "--role", "admin", "--generate")
+    say_how_to_sign_in(load_settings())
+    assert "user create" not in capsys.readouterr().err
