@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.adapters.accounts import Accounts
 from gateway.adapters.database import DatabaseError, first_line
 from gateway.adapters.embedded_redis import EmbeddedRedisError
+from gateway.adapters.identity_provider import IdentityProvider
 from gateway.adapters.migrations import check_schema
 from gateway.adapters.redis_budgets import connect
 from gateway.adapters.tokenizer import Tokenizer, VocabularyError
@@ -66,6 +67,8 @@ def check_settings(settings: Settings) -> None:
     try:
         Tokenizer().preload()
         Upstream(settings)
+        if settings.signs_in_by_oidc:
+            IdentityProvider(settings)
     except (VocabularyError, SettingsError) as error:
         raise CannotServe(str(error)) from None
 

@@ -69,3 +69,12 @@ def test_it_says_how_to_sign_in_where_nobody_can(
     ready.run("user", "create", "ann@acme.example", "--role", "admin", "--generate")
     say_how_to_sign_in(load_settings())
     assert "user create" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_CLIENT_ID"])
+def test_half_of_an_identity_provider_stops_the_start(
+    ready: Faregate, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"FAREGATE_{name}", "https://login.example")
+    said = ready.refused("serve")
+    assert "FAREGATE_OIDC_ISSUER and FAREGATE_OIDC_CLIENT_ID go together" in said

@@ -32,7 +32,7 @@ def count_of(oidc_control: Control, table: Any) -> int:
 def test_the_form_offers_the_provider(oidc_control: Control, provider: Provider) -> None:
     page = oidc_control.browser().get("/sign-in?next=/teams/3").text
     assert 'href="/sign-in/oidc?next=%2Fteams%2F3"' in page
-    assert "Sign in by 127.0.0.1" in page
+    assert "Sign in with 127.0.0.1" in page
 
 
 @pytest.mark.parametrize(
