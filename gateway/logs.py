@@ -23,11 +23,13 @@ from gevent import monkey
 from gateway.settings import Settings
 
 _SECRETS = re.compile(
-    r"\b(?:fg-[A-Za-z0-9_-]{8,}|sk-[A-Za-z0-9_-]{8,})"
+    r"\b(?:fga?-[A-Za-z0-9_-]{8,}|sk-[A-Za-z0-9_-]{8,})"
+    r"|(?<=faregate_session=)[A-Za-z0-9_-]+"
     r"|(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
     r"|(?<=\?)[^\s?'\"]*=[^\s'\"]*"
 )
-"""Virtual keys, provider keys, the user and password of a URL, and the query of one."""
+"""Virtual keys, admin tokens, provider keys, sessions, the user and password of a URL, and the
+query of one."""
 
 _TELLING = ("redis.", "sqlalchemy.", "psycopg", "gateway.adapters.")
 """Modules whose errors speak of stores and connections, and never of what a client sent."""

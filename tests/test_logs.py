@@ -120,6 +120,8 @@ def test_a_chain_of_errors_is_told_from_its_beginning() -> None:
     [
         (f"Bearer {KEY}", "Bearer [redacted]"),
         ("sk-proj-abcdefgh12345678", "[redacted]"),
+        ("Bearer fga-abcdefgh_12345678", "Bearer [redacted]"),
+        ("Cookie: a=b; faregate_session=x-y_z0", "Cookie: a=b; faregate_session=[redacted]"),
         ("redis://user:pass@host:1/0", "redis://[redacted]@host:1/0"),
         ("GET /v1/x?q=what+i+ask&n=1 HTTP/1.1", "GET /v1/x?[redacted] HTTP/1.1"),
         ("Why? n=1 is plain", "Why? n=1 is plain"),

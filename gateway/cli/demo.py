@@ -140,10 +140,11 @@ def _start(stage: Stage, options: Options, out: Screen) -> Watch:
 def _invite(stage: Stage, options: Options, out: Screen) -> None:
     """Where it is, and how to call it."""
     from gateway.demo.real_model import MODEL
-    from gateway.demo.seed import VISITOR
+    from gateway.demo.seed import ADMIN, VISITOR
 
     key = stage.keys[VISITOR]
     model = MODEL if options.real else "gpt-4o-mini"
+    out.say(f"\nDashboard: {stage.dashboard_url} (sign in as {ADMIN}, password {stage.password})")
     out.say(f"\nReady at {stage.base_url}. Join in, as client {VISITOR!r} of team 'visitors':\n")
     messages = '[{"role": "user", "content": "Hello!"}]'
     out.say(

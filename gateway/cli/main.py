@@ -24,6 +24,8 @@ COMMANDS = {
     "budget": ("gateway.cli.budget:command", "Create, change, remove and list budgets."),
     "tag": ("gateway.cli.tag:command", "Allow, list and remove tags of requests."),
     "alert": ("gateway.cli.alert:command", "Say when to alert whom; show what was told."),
+    "user": ("gateway.cli.user:command", "Create, change, disable and list people's accounts."),
+    "token": ("gateway.cli.token:command", "Create, revoke and list admin tokens."),
     "price": ("gateway.cli.price:command", "Sync, set and show prices."),
     "reconcile": (
         "gateway.cli.reconcile:command",
@@ -87,6 +89,7 @@ def explain(error: Exception) -> str:
     from gateway.adapters.redis_replies import CountersLost
     from gateway.adapters.stores import StoreNotRunning
     from gateway.core.bill_lines import UnreadableBill
+    from gateway.core.credentials import CredentialError
     from gateway.core.money import InvalidAmount
     from gateway.core.price_overrides import InvalidOverride
     from gateway.logs import redact
@@ -107,6 +110,7 @@ def explain(error: Exception) -> str:
         UnreadableBill,
         SettingsError,
         DatabaseError,
+        CredentialError,
         DirectoryError,
         EmbeddedRedisError,
         InvalidAmount,

@@ -7,11 +7,14 @@ import socket
 import threading
 
 import click
+import structlog
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.adapters.accounts import Accounts
 from gateway.adapters.database import DatabaseError, first_line
 from gateway.adapters.embedded_redis import EmbeddedRedisError
+from gateway.adapters.identity_provider import IdentityProvider
 from gateway.adapters.migrations import check_schema
 from gateway.adapters.redis_budgets import connect
 from gateway.adapters.tokenizer import Tokenizer, VocabularyError
@@ -20,6 +23,8 @@ from gateway.cli.deployment import open_database
 from gateway.logs import redact, set_up_logs
 from gateway.settings import Settings, SettingsError, load_settings
 from gateway.supervisor import ChildFailed, Supervisor
+
+_log = structlog.get_logger(__name__)
 
 
 class CannotServe(click.ClickException):
@@ -62,8 +67,16 @@ def check_settings(settings: Settings) -> None:
     try:
         Tokenizer().preload()
         Upstream(settings)
+        if settings.signs_in_by_oidc:
+            IdentityProvider(settings)
     except (VocabularyError, SettingsError) as error:
         raise CannotServe(str(error)) from None
+
+
+def say_how_to_sign_in(settings: Settings) -> None:
+    """Log what to do where there is nobody who could sign in to the dashboard."""
+    if not settings.signs_in_by_oidc and not Accounts(open_database(settings)).any():
+        _log.warning("dashboard.nobody_can_sign_in", do="faregate user create EMAIL --role admin")
 
 
 def check_redis(url: str, timeout_seconds: float) -> None:
@@ -105,6 +118,7 @@ def serve(settings: Settings, *, with_recorder: bool) -> None:
             check_redis(supervisor.start_redis(), settings.redis_timeout_seconds)
         except EmbeddedRedisError as error:
             raise CannotServe(str(error)) from None
+        say_how_to_sign_in(settings)
         start_gateway(supervisor, settings, with_recorder=with_recorder)
         supervisor.run(stop)
     except ChildFailed as error:

@@ -9,7 +9,6 @@ import click
 
 from gateway.adapters.admin_tokens import AdminTokens, Token
 from gateway.adapters.directory import now
-from gateway.adapters.os_user import command_line
 from gateway.cli.deployment import open_deployment
 from gateway.cli.output import Column, json_option, moment, note, print_json, print_table, say
 from gateway.cli.parameters import KEY_ID, as_lifetime
@@ -34,8 +33,9 @@ def create(
     name: str, role: str, team: str | None, expires_in: timedelta | None, as_json: bool
 ) -> None:
     """Create an admin token and show its secret, this once."""
-    tokens = AdminTokens(open_deployment().engine)
-    token = tokens.create(command_line(), name, Role(role), team=team, expires_in=expires_in)
+    deployment = open_deployment()
+    tokens = AdminTokens(deployment.engine)
+    token = tokens.create(deployment.actor, name, Role(role), team=team, expires_in=expires_in)
     if as_json:
         print_json(
             {
@@ -62,7 +62,8 @@ def create(
 @json_option
 def revoke(token_id: int, as_json: bool) -> None:
     """Stop the token TOKEN_ID (see `faregate token list`) at once."""
-    AdminTokens(open_deployment().engine).revoke(command_line(), token_id)
+    deployment = open_deployment()
+    AdminTokens(deployment.engine).revoke(deployment.actor, token_id)
     if as_json:
         print_json({"id": token_id, "state": "revoked"})
     else:

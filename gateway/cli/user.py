@@ -9,26 +9,24 @@ from typing import Any
 import click
 
 from gateway.adapters.accounts import Accounts, User
-from gateway.adapters.directory_values import DirectoryError
-from gateway.adapters.os_user import command_line
 from gateway.adapters.passwords import hash_password
 from gateway.cli.deployment import open_deployment
 from gateway.cli.output import Column, json_option, moment, note, print_json, print_table, say
-from gateway.core.credentials import CredentialError, checked_email, checked_password
+from gateway.core.credentials import checked_email, checked_password
 from gateway.core.roles import Role
 
-ROLES = click.Choice([Role.ADMIN, Role.FINANCE, Role.OWNER])
-
-_password_options = (
-    click.option("--generate", is_flag=True, help="Make a password up and print it, this once."),
-    click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
-)
+ROLES = click.Choice([role.value for role in (Role.ADMIN, Role.FINANCE, Role.OWNER)])
 
 
 def _password(command: Any) -> Any:
-    for option in reversed(_password_options):
-        command = option(command)
-    return command
+    """Options that say where a password comes from."""
+    piped = click.option(
+        "--password-stdin", is_flag=True, help="Read the password from standard input."
+    )
+    made = click.option(
+        "--generate", is_flag=True, help="Make a password up and print it, this once."
+    )
+    return made(piped(command))
 
 
 @click.group()
@@ -59,10 +57,11 @@ def create(
     """Create an account for EMAIL. Its password is asked for."""
     if no_password and (generate or password_stdin):
         raise click.UsageError("--no-password goes with no other password")
-    accounts = Accounts(open_deployment().engine)
+    deployment = open_deployment()
+    accounts = Accounts(deployment.engine)
     password = None if no_password else _chosen(email, generate, password_stdin)
     user_id = accounts.create(
-        command_line(),
+        deployment.actor,
         email,
         Role(role),
         name=name,
@@ -83,9 +82,10 @@ def create(
 @json_option
 def password(email: str, generate: bool, password_stdin: bool, as_json: bool) -> None:
     """Set another password for EMAIL, and sign the account out everywhere."""
-    accounts = Accounts(open_deployment().engine)
+    deployment = open_deployment()
+    accounts = Accounts(deployment.engine)
     chosen = _chosen(email, generate, password_stdin)
-    accounts.set_password(command_line(), email, hash_password(chosen))
+    accounts.set_password(deployment.actor, email, hash_password(chosen))
     if as_json:
         print_json({"email": checked_email(email), **({"password": chosen} if generate else {})})
         return
@@ -100,7 +100,8 @@ def password(email: str, generate: bool, password_stdin: bool, as_json: bool) ->
 @json_option
 def change(email: str, role: str, team: str | None, as_json: bool) -> None:
     """Give EMAIL another role, from the next request on."""
-    Accounts(open_deployment().engine).change_role(command_line(), email, Role(role), team)
+    deployment = open_deployment()
+    Accounts(deployment.engine).change_role(deployment.actor, email, Role(role), team)
     _done(email, {"role": role}, f"{checked_email(email)} is {role} now.", as_json)
 
 
@@ -109,7 +110,8 @@ def change(email: str, role: str, team: str | None, as_json: bool) -> None:
 @json_option
 def disable(email: str, as_json: bool) -> None:
     """Sign EMAIL out everywhere, and let nobody sign in by the account."""
-    Accounts(open_deployment().engine).disable(command_line(), email)
+    deployment = open_deployment()
+    Accounts(deployment.engine).disable(deployment.actor, email)
     said = f"Disabled {checked_email(email)}: signed out everywhere."
     _done(email, {"state": "disabled"}, said, as_json)
 
@@ -119,7 +121,8 @@ def disable(email: str, as_json: bool) -> None:
 @json_option
 def enable(email: str, as_json: bool) -> None:
     """Let EMAIL sign in again."""
-    Accounts(open_deployment().engine).enable(command_line(), email)
+    deployment = open_deployment()
+    Accounts(deployment.engine).enable(deployment.actor, email)
     _done(email, {"state": "active"}, f"Enabled {checked_email(email)}.", as_json)
 
 
@@ -156,7 +159,7 @@ NO_ACCOUNT = (
 
 
 def _chosen(email: str, generate: bool, from_stdin: bool) -> str:
-    """The password that was typed, piped in or made up. Raises DirectoryError."""
+    """The password that was typed, piped in or made up. Raises CredentialError."""
     if generate and from_stdin:
         raise click.UsageError("--generate and --password-stdin do not go together")
     if generate:
@@ -165,10 +168,7 @@ def _chosen(email: str, generate: bool, from_stdin: bool) -> str:
         found = sys.stdin.readline().rstrip("\r\n")
     else:
         found = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    try:
-        return checked_password(found, checked_email(email))
-    except CredentialError as error:
-        raise DirectoryError(str(error)) from None
+    return checked_password(found, checked_email(email))
 
 
 def _show(made_up: str | None) -> None:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
+from gateway.adapters.accounts import Accounts
 from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory
 from gateway.adapters.migrations import upgrade
+from gateway.adapters.os_user import command_line
+from gateway.adapters.passwords import hash_password
 from gateway.adapters.price_gaps import full_prices
 from gateway.adapters.price_rows import override_price, sync_prices
 from gateway.core.budgets import Enforcement, WindowKind
 from gateway.core.money import nano_from_usd
 from gateway.core.price_overrides import parse_override
 from gateway.core.prices import Meter
+from gateway.core.roles import Role
 from gateway.demo.real_model import CONTEXT_TOKENS, MODEL, OUTPUT_TOKENS_MAX
 from gateway.settings import Settings
 
 ORGANIZATION = "Acme"
+ADMIN = "admin@acme.example"
+"""Who signs in to the dashboard."""
 VISITOR = "you"
 """The client whose key the demo shows; its team is ``visitors``."""
 
@@ -97,6 +104,18 @@ def seed(settings: Settings, *, real: bool) -> tuple[Engine, dict[str, str]]:
                 output_tokens_max=OUTPUT_TOKENS_MAX,
             )
     return engine, {c.name: directory.create_key(c.name, "demo").secret for c in CLIENTS}
+
+
+def seed_admin(engine: Engine) -> str:
+    """Bring the account ADMIN about; returns its password, which is another one each time."""
+    accounts, who = Accounts(engine), command_line()
+    password = secrets.token_urlsafe(12)
+    hashed = hash_password(password)
+    if any(user.email == ADMIN for user in accounts.users()):
+        accounts.set_password(who, ADMIN, hashed)
+    else:
+        accounts.create(who, ADMIN, Role.ADMIN, name="Demo", password_hash=hashed)
+    return password
 
 
 def _create(directory: Directory, provider: str) -> None:

@@ -25,7 +25,7 @@ from gateway.adapters.usage_rows import has_records
 from gateway.demo.calls import FINISH_SECONDS, Plan
 from gateway.demo.ports import free_port
 from gateway.demo.real_model import SLOTS
-from gateway.demo.seed import seed
+from gateway.demo.seed import seed, seed_admin
 from gateway.settings import Settings, environment_name
 from gateway.supervisor import ChildFailed, Supervisor
 
@@ -138,6 +138,8 @@ class Stage:
         self._crowd = self._troupe()
         self._environment: dict[str, str] = {}
         self.keys: dict[str, str] = {}
+        self.password = ""
+        """Of the account that signs in to the dashboard."""
         self._engine: Engine | None = None
         self._budgets: RedisBudgets | None = None
 
@@ -145,6 +147,11 @@ class Stage:
     def base_url(self) -> str:
         """Where the gateway answers."""
         return f"http://127.0.0.1:{self._options.port}/v1"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where people look at it."""
+        return f"http://127.0.0.1:{self._options.port}/"
 
     @property
     def engine(self) -> Engine:
@@ -190,6 +197,7 @@ class Stage:
     def start_recorder(self) -> None:
         """Teams, keys, budgets and prices; then the recorder."""
         self._engine, self.keys = seed(self.settings, real=self._options.real)
+        self.password = seed_admin(self._engine)
         self._check()
         if self.budgets.policy_version() is not None or not has_records(self._engine):
             # Else Redis came up empty: the recorder publishes the policy with the counters.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 import structlog
-from flask import Blueprint, current_app, g, redirect, render_template, request
+from flask import Blueprint, g, redirect, request
 from werkzeug.wrappers import Response
 
 from gateway.adapters.accounts import Accounts, User
@@ -30,8 +30,9 @@ from gateway.web.cookies import (
     keep_state,
 )
 from gateway.web.current import services
+from gateway.web.dashboard.shell import render_bare
 from gateway.web.page_rules import SIGN_IN, SIGN_OUT, safe_next
-from gateway.web.principals import caller_address, csrf_token, principal, signed_in
+from gateway.web.principals import caller_address, principal, signed_in
 
 FORM_BYTES_MAX = 16 * 1024
 """Of a form that anybody may send."""
@@ -40,7 +41,7 @@ CALLBACK = f"{SIGN_IN}/oidc/callback"
 _WRONG = "The e-mail address or the password is wrong."
 _OLD_FORM = "This form was open for too long, or cookies are off. Please try once more."
 
-blueprint = Blueprint("sign_in", __name__, template_folder="dashboard/templates")
+blueprint = Blueprint("sign_in", __name__)
 _log = structlog.get_logger(__name__)
 
 
@@ -190,17 +191,15 @@ def _form(
     provider = services().identity_provider
     # Nobody is signed in where this is shown, whatever cookie came along.
     g.caller = None
-    page = render_template(
+    response = render_bare(
         "sign_in.html",
-        layout=current_app.jinja_env.select_template(["bare.html", "sign_in_frame.html"]),
         title="Sign in",
-        csrf_token=csrf_token(),
+        status=status,
         next=safe_next(wanted),
         email=email[:200],
         problem=problem,
         provider=None if provider is None else provider.host,
     )
-    response = Response(page, status=status, content_type="text/html; charset=utf-8")
     keep_nonce(response)
     return response
 

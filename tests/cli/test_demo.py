@@ -8,10 +8,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
 from tests.processes import Running, find_free_port
+from tests.web.control import form_token
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,6 +43,14 @@ def family(running: Running) -> list[psutil.Process]:
     return psutil.Process(running.pid).children(recursive=True)
 
 
+def assert_signs_in(port: int, email: str, password: str) -> None:
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as browser:
+        page = browser.get("/sign-in").text
+        form = {"email": email, "password": password, "csrf_token": form_token(page)}
+        assert browser.post("/sign-in", data=form).headers["location"] == "/"
+        assert browser.get("/").status_code == 200
+
+
 def assert_nothing_is_left(folder: Path, processes: list[psutil.Process]) -> None:
     _, alive = psutil.wait_procs(processes, timeout=5)
     assert alive == []
@@ -52,6 +62,12 @@ def test_serves_whoever_pastes_and_audits_on_ctrl_c(tmp_path: Path) -> None:
     port = find_free_port()
     with start(tmp_path, "--seconds", "90", "--port", str(port)) as demo:
         demo.wait_for_line("simulation: no real model", 60)
+        found = demo.wait_for_line(
+            rf"Dashboard: http://127\.0\.0\.1:{port}/"
+            r" \(sign in as (admin@acme\.example), password (\S+)\)",
+            60,
+        )
+        assert_signs_in(port, found[1], found[2])
         demo.wait_for_line(rf"Ready at http://127\.0\.0\.1:{port}/v1", 60)
         key = demo.wait_for_line(r"Authorization: Bearer (fg-\S+)'")[1]
         demo.wait_for_line(r"print\(answer")

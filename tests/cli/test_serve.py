@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.serve import say_how_to_sign_in
+from gateway.logs import set_up_logs
+from gateway.settings import load_settings
 from tests.cli.rig import Faregate
 
 
@@ -54,3 +57,24 @@ def test_a_header_that_cannot_be_sent_stops_the_start(
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-1\nX: 1")
     assert "OpenAI-Organization" in ready.refused("serve")
+
+
+def test_it_says_how_to_sign_in_where_nobody_can(
+    ready: Faregate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_logs(load_settings())
+    say_how_to_sign_in(load_settings())
+    assert "faregate user create EMAIL --role admin" in capsys.readouterr().err
+    say_how_to_sign_in(load_settings(oidc_issuer="https://login.example", oidc_client_id="x"))
+    ready.run("user", "create", "ann@acme.example", "--role", "admin", "--generate")
+    say_how_to_sign_in(load_settings())
+    assert "user create" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["OIDC_ISSUER", "OIDC_CLIENT_ID"])
+def test_half_of_an_identity_provider_stops_the_start(
+    ready: Faregate, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"FAREGATE_{name}", "https://login.example")
+    said = ready.refused("serve")
+    assert "FAREGATE_OIDC_ISSUER and FAREGATE_OIDC_CLIENT_ID go together" in said
