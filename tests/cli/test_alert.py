@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -77,7 +78,8 @@ def test_a_test_that_does_not_arrive_says_why(faregate: Faregate, receiver: Rece
     assert faregate.refused("alert", "channel", "test", "hook") == (
         "the test did not arrive: HTTP 403: said"
     )
-    assert faregate.run("alert", "channel", "test", "hook", "--json", code=1)
+    said = json.loads(faregate.run("alert", "channel", "test", "hook", "--json", code=1).stdout)
+    assert (said["arrived"], said["error"]) == (False, "HTTP 403: said")
 
 
 def test_channels_and_rules_are_listed_changed_and_removed(
