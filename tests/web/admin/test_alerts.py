@@ -50,9 +50,7 @@ class Program:
         self._client = at.app.test_client()
         self._secret = at.tokens.create(BY, uuid4().hex[:8], role, team=team).secret
 
-    def ask(
-        self, method: str, path: str, body: Any = None, seen: str | None = None
-    ) -> TestResponse:
+    def ask(self, method: str, path: str, body: Any = None, seen: str | None = None) -> Said:
         headers = {"Authorization": f"Bearer {self._secret}"}
         if seen is not None:
             headers["If-Match"] = seen
@@ -61,7 +59,7 @@ class Program:
         reply = self._client.open(
             PREFIX + path, method=method, data=data, content_type=kind, headers=headers
         )
-        return Said(reply.status_code, reply.get_json(), reply.text, reply.headers)
+        return Said(reply.status_code, reply.get_json(), reply.text, dict(reply.headers))
 
     def get(self, path: str) -> Any:
         reply = self.ask("GET", path)
