@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from gateway.core.alert_messages import message_of
+from gateway.core.webhook_signatures import new_secret, signed_headers
+from tests.core.test_alert_messages import THRESHOLD
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/adding-an-endpoint.md").read_text()
@@ -28,3 +36,32 @@ def test_the_page_on_endpoints_names_code_that_exists() -> None:
     assert len(named) > 4
     for name, file in named:
         assert re.search(rf"\b{name}\b", (ROOT / file).read_text()), (name, file)
+
+
+def test_receivers_of_alerts_can_verify_as_the_page_on_alerts_shows() -> None:
+    (snippet,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/alerts.md").read_text(), re.DOTALL
+    )
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    verified = names["verified"]
+    secret, body, now = new_secret(), b'{"type":"test"}', int(time.time())
+    headers = signed_headers(secret, "msg_1", now, body)
+    assert verified(secret, headers, body)
+    rotated = {
+        **headers,
+        "webhook-signature": f"v1,c29tZSBvdGhlcg== {headers['webhook-signature']}",
+    }
+    assert verified(secret, rotated, body), "one good signature among several is enough"
+    assert not verified(secret, headers, body + b" ")
+    assert not verified(new_secret(), headers, body)
+    assert not verified(secret, {**headers, "webhook-id": "msg_2"}, body)
+    assert not verified(secret, signed_headers(secret, "msg_1", now - 301, body), body)
+
+
+def test_the_page_on_alerts_shows_the_body_that_is_sent() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/alerts.md").read_text(), re.DOTALL)
+    shown = json.loads(example)
+    sent = message_of(THRESHOLD, datetime.now(UTC), "1", "2").as_webhook()
+    assert shown.keys() == sent.keys()
+    assert shown["data"].keys() == sent["data"].keys()

@@ -108,6 +108,27 @@ def test_an_alert_arrives_once_per_crossing(alerting_rig: Rig, receiver: Receive
         assert spent <= rig.counters(tenant.budget)["spent"]
 
 
+def test_a_strict_budget_that_is_full_is_told_of(alerting_rig: Rig, receiver: Receiver) -> None:
+    """It never passes its limit: 100 % is when it refuses what would."""
+    rig = alerting_rig
+    limit = cost_of_one(rig) * 200 + 1
+    tenant = rig.tenant(limit)
+    watch(rig, receiver, tenant)
+    answered = spend(tenant)
+    assert answered.keys() == {200, 429}
+    # What was held at first goes back, so the budget fills to the last request that fits.
+    while spend(tenant, 50)[200]:
+        pass
+    receiver.wait(3)
+    until(lambda: is_settled(rig, tenant), 30, "deliveries to be written down")
+    received = receiver.received
+    assert percents(received) == [50, 80, 100]
+    last = next(one.json["data"] for one in received if one.json["data"]["percent"] == 100)
+    assert last["refuses"]
+    assert last["title"] == f"Budget {tenant.budget} refuses requests"
+    assert rig.counters(tenant.budget)["spent"] <= limit
+
+
 def test_two_recorders_tell_it_once(make_rig: MakeRig, receiver: Receiver) -> None:
     """Two recorder processes, each looking every second and sending what is due."""
     rig = make_rig(alert_hosts=HOSTS[0], recorder="process", follow_seconds=0.5)

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 
 from gateway.web.admin import (
     admin_tokens,
+    alerts,
     audit_log,
     budgets,
     clients,
@@ -36,6 +37,7 @@ APIS = (
     records.api,
     holds.api,
     tags.api,
+    alerts.api,
     users.api,
     admin_tokens.api,
     audit_log.api,
