@@ -146,8 +146,7 @@ def _print(outcomes: Sequence[_Outcome], first: datetime, last: datetime) -> Non
             Column("Requests", number=True),
             Column("Refused", number=True),
             Column("Spent", number=True),
-            Column("Of these refused", number=True),
-            Column("First refusal"),
+            Column("Of that refused", number=True),
         ],
         [_cells(proposed.proposal, played) for played in proposed.windows],
         total=(
@@ -156,7 +155,6 @@ def _print(outcomes: Sequence[_Outcome], first: datetime, last: datetime) -> Non
             f"{proposed.refused:,}",
             display_usd(sum(played.recorded_nano for played in proposed.windows)),
             display_usd(proposed.refused_nano),
-            "",
         ),
     )
     limit, window = display_usd(proposed.proposal.limit_nano), proposed.proposal.window.value
@@ -172,13 +170,15 @@ def _print(outcomes: Sequence[_Outcome], first: datetime, last: datetime) -> Non
 
 def _cells(proposal: Proposal, played: Played) -> tuple[str, ...]:
     total = proposal.window is WindowKind.TOTAL
+    window = "all" if total else moment(_moment(played.window.start_ms))
+    if played.exhausted_ms is not None:
+        window += f"\nfull {moment(_moment(played.exhausted_ms))}"
     return (
-        "all" if total else moment(_moment(played.window.start_ms)),
+        window,
         f"{played.requests:,}",
         f"{played.refused:,}" if played.refused else "-",
         display_usd(played.recorded_nano),
         display_usd(played.refused_nano) if played.refused else "-",
-        "-" if played.exhausted_ms is None else moment(_moment(played.exhausted_ms)),
     )
 
 

@@ -55,7 +55,12 @@ def used(price: Price, request_id: str, usage: Usage = USED, **changes: Any) -> 
         name: getattr(usage, name)
         for name in ("input_tokens", "cached_input_tokens", "output_tokens")
     }
-    given = {"cost": cost.nano, "lines": lines, "price_id": price.id, "model": price.model}
+    given: dict[str, Any] = {
+        "cost": cost.nano,
+        "lines": lines,
+        "price_id": price.id,
+        "model": price.model,
+    }
     given |= {"usage": counts, "hold": 10**9, **changes}
     return event(request_id, given.pop("cost"), **given)
 
