@@ -31,7 +31,7 @@ _HOURS = 168
 """Buckets on a page at most. Source: OpenAI API reference, "Costs" and "Usage"."""
 
 _PAGES_MAX = 10_000
-_TRIES = 4
+_RETRIES = 2
 
 
 class BillUnavailable(Exception):
@@ -53,7 +53,7 @@ class ProviderBill:
         self._client = openai.OpenAI(
             admin_api_key=key.get_secret_value(),
             base_url=settings.upstream_url,
-            max_retries=_TRIES,
+            max_retries=_RETRIES,
             timeout=settings.upstream_connect_timeout_seconds * 12,
             http_client=openai.DefaultHttpxClient(
                 trust_env=False, verify=ssl.create_default_context(cafile=TRUSTED_CERTIFICATES)

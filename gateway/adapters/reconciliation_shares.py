@@ -6,7 +6,7 @@ recorded; everything else is shared as the recorded costs of its line item are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,11 +51,12 @@ def attributed(
         by_key.setdefault((line.day, compared_model(line), line.line_item, line.cause), []).append(
             line
         )
-    costs: list[_Cost] = []
-    loaded: tuple[datetime, str] | None = None
+    loaded: datetime | None = None
+    by_model: dict[str, list[_Cost]] = {}
     for (day, model, item, cause), rows in sorted(by_key.items()):
-        if loaded != (day, model):
-            costs, loaded = _costs(connection, day, model, names), (day, model)
+        if loaded != day:
+            by_model, loaded = _costs(connection, day, names), day
+        costs = by_model.get(model, [])
         amount = sum(int(row.cause_nano) for row in rows)
         explained = " ".join(dict.fromkeys(row.explanation for row in rows))
         whole = Adjustment(day, rows[0].model, item, amount, cause, explained)
@@ -113,18 +114,14 @@ def _part(whole: Adjustment, cost: _Cost, nano: int) -> Adjustment:
 _WHO = ("model", "team_id", "client_id", "key_id", "endpoint", "service_tier")
 
 
-def _costs(connection: Connection, day: datetime, model: str, names: BillNames) -> list[_Cost]:
-    """What was charged on one day for one model, in one order."""
+def _costs(connection: Connection, day: datetime, names: BillNames) -> dict[str, list[_Cost]]:
+    """What was charged on one day, by model and for all of them, in one order."""
     c = daily_costs.c
     query = select(daily_costs).where(c.day == day).order_by(*daily_costs.primary_key.columns)
-    matches: Callable[[str], bool] = lambda name: model in (ANY_MODEL, names.name(name))  # noqa: E731
-    return [
-        _Cost(
-            row.line_item,
-            row.certainty,
-            int(row.cost_nano),
-            {name: row._mapping[name] for name in _WHO},
-        )
-        for row in connection.execute(query)
-        if matches(row.model)
-    ]
+    found: dict[str, list[_Cost]] = {}
+    for row in connection.execute(query):
+        who = {name: row._mapping[name] for name in _WHO}
+        cost = _Cost(row.line_item, row.certainty, int(row.cost_nano), who)
+        for model in (names.name(row.model), ANY_MODEL):
+            found.setdefault(model, []).append(cost)
+    return found

@@ -17,6 +17,7 @@ from gateway.adapters.intents import forget_intents
 from gateway.adapters.tables import clients, hourly_usage, teams, usage_records
 from gateway.adapters.usage_sums import add_sums
 from gateway.core.events import UsageEvent
+from gateway.core.reports import UNATTRIBUTED
 
 _ASKED_AT_ONCE = 500
 
@@ -129,14 +130,15 @@ def spending(engine: Engine, since: datetime, until: datetime, by: str = "team")
     """
     h = hourly_usage.c
     groups: dict[str, Any] = {
-        "team": teams.c.name,
-        "client": clients.c.name,
+        # Corrections of the bill may be of a team and client that nobody knows.
+        "team": func.coalesce(teams.c.name, UNATTRIBUTED),
+        "client": func.coalesce(clients.c.name, UNATTRIBUTED),
         "model": h.model,
         "endpoint": h.endpoint,
         "day": func.date(h.hour),
     }
     group = groups[by]
-    estimated = func.sum(h.cost_nano).filter(h.certainty != "exact")
+    estimated = func.sum(h.cost_nano).filter(h.certainty.not_in(("exact", "adjusted")))
     query = (
         select(
             group.label("grouped"),
@@ -148,7 +150,7 @@ def spending(engine: Engine, since: datetime, until: datetime, by: str = "team")
             func.coalesce(estimated, 0).label("not_exact_nano"),
         )
         .select_from(
-            hourly_usage.join(teams, h.team_id == teams.c.id).join(
+            hourly_usage.outerjoin(teams, h.team_id == teams.c.id).outerjoin(
                 clients, h.client_id == clients.c.id
             )
         )

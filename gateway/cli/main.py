@@ -94,6 +94,7 @@ def explain(error: Exception) -> str:
     from gateway.core.price_overrides import InvalidOverride
     from gateway.logs import redact
     from gateway.settings import SettingsError
+    from gateway.workers.repricer import RepricingError
 
     said = redact(first_line(error))
     if isinstance(error, OperationalError):
@@ -107,6 +108,7 @@ def explain(error: Exception) -> str:
     plain = (
         BillUnavailable,
         ReconciliationError,
+        RepricingError,
         UnreadableBill,
         SettingsError,
         DatabaseError,

@@ -197,5 +197,6 @@ def _hour(ours: HourlyUse, theirs: HourlyUse, item: str) -> str:
     count = abs(_more(ours, theirs, item))
     present = theirs if _more(ours, theirs, item) > 0 else ours
     if not (ours.counts.get(item, 0) and theirs.counts.get(item, 0)):
-        return f"the hour {hour} ({count:,} in {present.requests:,} requests)"
+        requests = "1 request" if present.requests == 1 else f"{present.requests:,} requests"
+        return f"the hour {hour} ({count:,} in {requests})"
     return f"{count:,} of {present.counts[item]:,} in the hour {hour}"

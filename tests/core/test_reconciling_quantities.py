@@ -56,8 +56,8 @@ def test_hours_that_are_not_recorded() -> None:
     assert part.nano == 5_000
     assert part.explanation == (
         "Billed and not recorded: 90 of 100 in the hour 2026-05-01 00:00 UTC; the hour"
-        " 2026-05-01 01:00 UTC (100 in 1 requests); the hour 2026-05-01 02:00 UTC (100 in 1"
-        " requests); 3 more hours."
+        " 2026-05-01 01:00 UTC (100 in 1 request); the hour 2026-05-01 02:00 UTC (100 in 1"
+        " request); 3 more hours."
     )
 
 
