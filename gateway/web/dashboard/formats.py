@@ -105,8 +105,7 @@ def change(now: int, before: int | None) -> Change | None:
     if moved >= _TIMES_FROM:
         return Change(moved, f"{now // before}x")
     size = abs(moved)
-    text = f"{(size + 5) // 10} %" if size >= 100 else f"{size // 10}.{size % 10} %"
-    return Change(moved, text)
+    return Change(moved, permille_text(size))
 
 
 def duration(milliseconds: int | None) -> str:

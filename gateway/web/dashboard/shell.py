@@ -179,7 +179,6 @@ def render(
             viewer=viewer,
             who={"name": name_of(viewer), "role": _ROLES[viewer.role]},
             navigation=navigation(viewer),
-            account=_existing([Link("My usage", "/me", "chart")]),
             flashes=flashes,
             csrf_token=principals.csrf_token(),
             **values,

@@ -70,7 +70,7 @@ function element(tag, className, text) {
 
 /** The box at the pointer: one line for each series that has something there, and their sum. */
 function tip(spec, index) {
-  const box = element("div", "");
+  const box = element("div", "chart-tip");
   box.append(element("div", "chart-tip-title", spec.titles?.[index] ?? spec.labels[index]));
   const shown = spec.series.filter((series) => series.values[index]);
   const stacked = shown.filter((series) => series.stack);
@@ -118,22 +118,24 @@ function seriesOption(spec, series) {
 }
 
 function option(spec) {
+  const barred = spec.series.some((series) => series.kind === "bar");
+  const edges = barred ? {} : { alignMinLabel: "left", alignMaxLabel: "right" };
   const text = { color: colors.faint, fontFamily: colors.font, fontSize: 11.5 };
   return {
     animation: false,
     textStyle: { fontFamily: colors.font },
-    grid: { top: 10, right: 4, bottom: 4, left: 2, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { top: 10, right: 12, bottom: 4, left: 2, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     tooltip: {
       trigger: "axis",
-      className: "chart-tip",
       confine: true,
       transitionDuration: 0,
+      // The box is ours: what ECharts lays it in shows nothing.
       backgroundColor: "transparent",
       borderWidth: 0,
       padding: 0,
-      extraCssText: "",
+      extraCssText: "box-shadow: none",
       axisPointer: {
-        type: spec.series.some((series) => series.kind === "bar") ? "shadow" : "line",
+        type: barred ? "shadow" : "line",
         lineStyle: { color: colors.line, type: "solid" },
         shadowStyle: { color: colors.faint, opacity: 0.1 },
       },
@@ -142,10 +144,10 @@ function option(spec) {
     xAxis: {
       type: "category",
       data: spec.labels,
-      boundaryGap: spec.series.some((series) => series.kind === "bar"),
+      boundaryGap: barred,
       axisLine: { lineStyle: { color: colors.line } },
       axisTick: { show: false },
-      axisLabel: { ...text, hideOverlap: true, margin: 10, alignMinLabel: "left", alignMaxLabel: "right" },
+      axisLabel: { ...text, hideOverlap: true, margin: 10, ...edges },
     },
     yAxis: {
       type: "value",

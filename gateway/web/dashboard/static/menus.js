@@ -63,6 +63,12 @@ document.addEventListener("change", (event) => {
   if (form) form.requestSubmit();
 });
 
+// What is not chosen is no part of an address.
+document.addEventListener("formdata", (event) => {
+  if (event.target.method !== "get") return;
+  for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+});
+
 for (const button of document.querySelectorAll("[data-auto-submit-button]")) button.hidden = true;
 
 // A confirmation in the browser's own dialog, for <form data-confirm="..."> and its buttons.
