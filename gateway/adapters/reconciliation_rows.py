@@ -12,10 +12,12 @@ from sqlalchemy import Connection, Engine, Row, insert, select, update
 from gateway.adapters.adjustments import Source, lock, post
 from gateway.adapters.audit_log import note
 from gateway.adapters.control_tables import reconciliation_lines, reconciliations
+from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.reconciliation_shares import ANY_MODEL, attributed, compared_model
 from gateway.adapters.recorded_costs import recorded_costs
 from gateway.core.bill_lines import BillNames
 from gateway.core.money import usd_from_nano
+from gateway.core.prices import PriceBook
 from gateway.core.reconciling import Difference
 from gateway.core.roles import Principal
 
@@ -175,6 +177,21 @@ def dismiss(engine: Engine, reconciliation_id: int, principal: Principal) -> Non
     with engine.begin() as connection:
         lock(connection)
         _decide(connection, reconciliation_id, State.DISMISSED, principal)
+
+
+def bill_names(engine: Engine) -> BillNames:
+    """The names that models are compared under, by the price list."""
+    with engine.connect() as connection:
+        listed = [price for price in stored_prices(connection) if not price.is_override]
+    return BillNames(PriceBook(listed), datetime.now(UTC))
+
+
+def approve_reconciliation(engine: Engine, reconciliation_id: int, principal: Principal) -> int:
+    """Post the differences of an open reconciliation; returns how many adjustments those were.
+
+    Raises ReconciliationError where it cannot be.
+    """
+    return approve(engine, reconciliation_id, bill_names(engine), principal)
 
 
 def approve(engine: Engine, reconciliation_id: int, names: BillNames, principal: Principal) -> int:

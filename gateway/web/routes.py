@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from gateway.web import openapi, probes, sign_in
 from gateway.web.dashboard import (
+    alerts,
     assets,
     budget_forms,
+    changes,
     client_forms,
+    health,
     key_forms,
     overview,
+    people,
+    prices,
+    reconciliation,
     requests,
     shell,
     team_forms,
@@ -63,4 +69,10 @@ BLUEPRINTS = (
     client_forms.blueprint,
     key_forms.blueprint,
     budget_forms.blueprint,
+    prices.blueprint,
+    changes.blueprint,
+    health.blueprint,
+    reconciliation.blueprint,
+    alerts.blueprint,
+    people.blueprint,
 )

@@ -10,12 +10,13 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.provider_bill import BillUnavailable, ProviderBill, merged
-from gateway.adapters.reconciliation_rows import approve, last_until, store
+from gateway.adapters.reconciliation_rows import (
+    approve_reconciliation as approve_reconciliation,
+)
+from gateway.adapters.reconciliation_rows import bill_names, last_until, store
 from gateway.adapters.recorded_costs import recorded_costs, recorded_hours, requests_by_model
-from gateway.core.bill_lines import BillNames, UnreadableBill, unit_rates
-from gateway.core.prices import PriceBook
+from gateway.core.bill_lines import UnreadableBill, unit_rates
 from gateway.core.reconciling import Difference, Figures, days_in_doubt
 from gateway.core.reconciling_quantities import compare
 from gateway.core.reports import day_of
@@ -47,21 +48,6 @@ class Comparison:
     ours_nano: int
     theirs_nano: int
     differences: tuple[Difference, ...]
-
-
-def bill_names(engine: Engine) -> BillNames:
-    """The names that models are compared under, by the price list."""
-    with engine.connect() as connection:
-        listed = [price for price in stored_prices(connection) if not price.is_override]
-    return BillNames(PriceBook(listed), datetime.now(UTC))
-
-
-def approve_reconciliation(engine: Engine, reconciliation_id: int, principal: Principal) -> int:
-    """Post the differences of an open reconciliation; returns how many adjustments those were.
-
-    Raises ReconciliationError where it cannot be.
-    """
-    return approve(engine, reconciliation_id, bill_names(engine), principal)
 
 
 class Reconciler:
