@@ -5,13 +5,19 @@ from __future__ import annotations
 from gateway.web import openapi, probes, sign_in
 from gateway.web.admin import description
 from gateway.web.dashboard import (
+    alerts,
     assets,
     budget_forms,
     budgets,
+    changes,
     client_forms,
     clients,
+    health,
     key_forms,
     overview,
+    people,
+    prices,
+    reconciliation,
     requests,
     shell,
     team_forms,
@@ -73,4 +79,10 @@ BLUEPRINTS = (
     client_forms.blueprint,
     key_forms.blueprint,
     budget_forms.blueprint,
+    prices.blueprint,
+    changes.blueprint,
+    health.blueprint,
+    reconciliation.blueprint,
+    alerts.blueprint,
+    people.blueprint,
 )
