@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.web import openapi, probes, sign_in
+from gateway.web import openapi, preflight, probes, sign_in
 from gateway.web.admin import description
 from gateway.web.dashboard import (
     alerts,
@@ -62,6 +62,7 @@ BLUEPRINTS = (
     transcriptions.blueprint,
     uploads.blueprint,
     openapi.blueprint,
+    preflight.blueprint,
     probes.blueprint,
     sign_in.blueprint,
     # The admin API

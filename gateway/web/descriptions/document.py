@@ -13,7 +13,7 @@ from typing import Any
 from werkzeug.routing import Map, Rule
 
 from gateway.core.surface import NOT_SERVED
-from gateway.web.descriptions import media, objects, organization, responses, text
+from gateway.web.descriptions import media, objects, organization, preflight, responses, text
 from gateway.web.descriptions.operation import COMPONENTS, Operation, error_components, rendered
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -22,6 +22,7 @@ OPERATIONS: Mapping[str, Operation] = {
     **media.OPERATIONS,
     **objects.OPERATIONS,
     **organization.OPERATIONS,
+    **preflight.OPERATIONS,
 }
 """By the name of the Flask endpoint: the blueprint's, and the function's."""
 

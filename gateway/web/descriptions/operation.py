@@ -109,6 +109,8 @@ class Operation:
     """Whether nobody is asked who calls."""
     by_admin_token: bool = False
     """Whether it reads or changes the control plane, for which a client's key is not enough."""
+    looks: bool = False
+    """Whether it does nothing: it is no request that a key could have run once."""
     failing: tuple[int, ...] = ()
     """Further statuses with the body of a success."""
 
@@ -120,7 +122,7 @@ def rendered(
 
     ``closed`` says that the deployment refuses fields which are not known.
     """
-    keyed = method == "POST" and not operation.by_admin_token
+    keyed = method == "POST" and not (operation.by_admin_token or operation.looks)
     found: dict[str, Any] = {"operationId": name, "summary": operation.summary}
     arguments = [_path_parameter(parameter) for parameter in parameters]
     arguments += [_query_parameter(query) for query in operation.query]
@@ -176,7 +178,7 @@ def _responses(operation: Operation, keyed: bool, names_object: bool) -> dict[st
     }
     if operation.is_open:
         return found
-    if operation.by_admin_token:
+    if operation.by_admin_token or operation.looks:
         return {**found, **_error_responses(operation, keyed, names_object)}
     headers = ["x-faregate-request-id", "x-request-id", *_RATE_HEADERS]
     if operation.costs:

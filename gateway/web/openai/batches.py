@@ -41,10 +41,11 @@ blueprint = Blueprint("batches", __name__)
 def create_batch() -> Response:
     """Authenticate, read and bound all lines; then the batch begins, and keeps its hold."""
     at = services()
-    return serve(at, partial(_prepare, at), _begin)
+    return serve(at, partial(prepare, at), _begin)
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     settings = at.gate.settings
     client, key = authenticate(policy, at.budgets)
     body, _ = json_object(settings)

@@ -33,10 +33,11 @@ blueprint = Blueprint("chat", __name__)
 def create_chat_completion() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    return serve(at, partial(_prepare, at), whole_or_streamed)
+    return serve(at, partial(prepare, at), whole_or_streamed)
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)

@@ -28,10 +28,11 @@ blueprint = Blueprint("embeddings", __name__)
 def create_embedding() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    return serve(at, partial(_prepare, at))
+    return serve(at, partial(prepare, at))
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(at.gate.settings, TOKEN_VALUES_MAX)
     check_fields(body, KNOWN_OF_EMBEDDINGS, at.gate.settings)

@@ -42,10 +42,11 @@ JOBS = "fine_tuning/jobs"
 def create_job() -> Response:
     """Authenticate, check, count and bound; then the job begins, and keeps its hold."""
     at = services()
-    return serve(at, partial(_prepare, at), begin)
+    return serve(at, partial(prepare, at), begin)
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     settings = at.gate.settings
     client, key = authenticate(policy, at.budgets)
     _check_permission(client)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -51,27 +51,27 @@ Sent = tuple[dict[str, Any], Form | None]
 def create_image() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    return serve(at, partial(_prepare, at, "images/generations", _from_json), whole_or_streamed)
+    return serve(at, partial(prepare, at, "images/generations"), whole_or_streamed)
 
 
 @blueprint.post("/v1/images/edits")
 def create_image_edit() -> Response:
     """As ``create_image``, with pictures in a form."""
     at = services()
-    return serve(at, partial(_prepare, at, "images/edits", _from_form), whole_or_streamed)
+    return serve(at, partial(prepare, at, "images/edits"), whole_or_streamed)
 
 
 @blueprint.post("/v1/images/variations")
 def create_image_variation() -> Response:
     """As ``create_image``, with a picture in a form and no prompt."""
     at = services()
-    return serve(at, partial(_prepare, at, "images/variations", _from_form), whole_or_streamed)
+    return serve(at, partial(prepare, at, "images/variations"), whole_or_streamed)
 
 
-def _prepare(
-    at: Services, endpoint: str, read: Callable[[Settings], Sent], policy: Policy
-) -> Exchange:
+def prepare(at: Services, endpoint: str, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     client, key = authenticate(policy, at.budgets)
+    read = _from_json if endpoint == "images/generations" else _from_form
     fields, sent = read(at.gate.settings)
     names = fields if sent is None else names_in(name for name, _ in sent.fields)
     check_fields(names, KNOWN[endpoint], at.gate.settings)

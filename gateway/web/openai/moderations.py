@@ -32,10 +32,11 @@ MODEL_DEFAULT = "omni-moderation-latest"
 def create_moderation() -> Response:
     """Authenticate, parse, check that it is free; then pass it on."""
     at = services()
-    return serve(at, partial(_prepare, at))
+    return serve(at, partial(prepare, at))
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     client, key = authenticate(policy, at.budgets)
     body, _ = json_object(at.gate.settings)
     check_fields(body, KNOWN, at.gate.settings)

@@ -42,10 +42,11 @@ blueprint = Blueprint("responses", __name__)
 def create_response() -> Response:
     """Authenticate, parse, check whose the ids are, bound; then the paid path."""
     at = services()
-    return serve(at, partial(_prepare, at), _in_the_foreground_or_not)
+    return serve(at, partial(prepare, at), _in_the_foreground_or_not)
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)
@@ -123,10 +124,11 @@ def _prepare_count(at: Services, policy: Policy) -> Exchange:
 def compact_response() -> Response:
     """A conversation made shorter: bounded by the most that the model can answer."""
     at = services()
-    return serve(at, partial(_prepare_compaction, at))
+    return serve(at, partial(prepare_compaction, at))
 
 
-def _prepare_compaction(at: Services, policy: Policy) -> Exchange:
+def prepare_compaction(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     settings, tokenizer = at.gate.settings, at.gate.tokenizer
     client, key = authenticate(policy, at.budgets)
     body, size = json_object(settings)

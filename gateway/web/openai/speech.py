@@ -34,10 +34,11 @@ blueprint = Blueprint("speech", __name__)
 def create_speech() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    return serve(at, partial(_prepare, at), _sound_or_events)
+    return serve(at, partial(prepare, at), _sound_or_events)
 
 
-def _prepare(at: Services, policy: Policy) -> Exchange:
+def prepare(at: Services, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     client, key = authenticate(policy, at.budgets)
     body, _ = json_object(at.gate.settings)
     check_fields(body, KNOWN["audio/speech"], at.gate.settings)

@@ -46,17 +46,18 @@ _FORM_BYTES = 8 * 1024 * 1024
 def create_transcription() -> Response:
     """Authenticate, parse, bound; then the paid path."""
     at = services()
-    return serve(at, partial(_prepare, at, "audio/transcriptions"), whole_or_streamed)
+    return serve(at, partial(prepare, at, "audio/transcriptions"), whole_or_streamed)
 
 
 @blueprint.post("/v1/audio/translations")
 def create_translation() -> Response:
     """As ``create_transcription``; never streamed."""
     at = services()
-    return serve(at, partial(_prepare, at, "audio/translations"), whole_or_streamed)
+    return serve(at, partial(prepare, at, "audio/translations"), whole_or_streamed)
 
 
-def _prepare(at: Services, endpoint: str, policy: Policy) -> Exchange:
+def prepare(at: Services, endpoint: str, policy: Policy) -> Exchange:
+    """The request, authenticated, parsed and bounded. Raises ApiError."""
     client, key = authenticate(policy, at.budgets)
     _refuse_larger(request.content_length or 0, FILE_BYTES_MAX + _FORM_BYTES)
     sent = form(at.gate.settings)
