@@ -1,0 +1,122 @@
+"""A real deployment, a real browser, and tabs that notice whatever is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from gateway.core.roles import Role
+    from tests.browser.deployment import Deployment
+    from tests.browser.watched import Watch
+    from tests.e2e.rig import Rig
+
+DESKTOP = (1440, 900)
+PHONE = (390, 844)
+TIMEOUT_MS = 30_000
+"""For whatever a test waits for; machines may be busy with other tests."""
+
+
+def drawn(page: Page) -> None:
+    """Return once the page's scripts have run and all its charts are drawn."""
+    page.wait_for_load_state("load")
+    page.wait_for_function("() => !document.querySelector('[data-chart]:not([data-drawn])')")
+
+
+@pytest.fixture(scope="session")
+def deployment(long_lived_rig: Callable[..., Rig]) -> Deployment:
+    """A deployment with weeks of history, shared: tests make what they change themselves."""
+    from tests.browser.chromium import required
+    from tests.browser.deployment import with_history
+
+    required()
+    return with_history(long_lived_rig(workers=1, redis_prefix="browser"))
+
+
+@pytest.fixture(scope="session")
+def empty_deployment(long_lived_rig: Callable[..., Rig]) -> Deployment:
+    """A deployment in which nothing has happened yet."""
+    from tests.browser.chromium import required
+    from tests.browser.deployment import Deployment
+
+    required()
+    return Deployment(long_lived_rig(workers=1, redis_prefix="browser-empty"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser of the tests of one file."""
+    from tests.browser.chromium import launched, required
+
+    with launched(required()) as found:
+        yield found
+
+
+@dataclass
+class Tabs:
+    """Opens tabs, each in a browser profile of its own, and closes them with the test."""
+
+    browser: Browser
+    watches: list[Watch]
+
+    def open(
+        self,
+        at: Deployment,
+        role: Role | None = None,
+        *,
+        size: tuple[int, int] = DESKTOP,
+        theme: Any = "light",
+        **context: Any,
+    ) -> Page:
+        """A tab at the deployment ``at``, signed in as somebody of ``role``."""
+        from tests.browser.watched import Watch
+
+        profile = self.browser.new_context(
+            base_url=at.url,
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=theme,
+            reduced_motion="reduce",
+            locale="en-US",
+            timezone_id="Europe/Berlin",
+            **context,
+        )
+        profile.set_default_timeout(TIMEOUT_MS)
+        if role is not None:
+            cookie = {"name": "faregate_session", "value": at.cookie(role), "url": at.url}
+            profile.add_cookies([cookie])  # type: ignore[list-item]
+        page = profile.new_page()
+        self.watches.append(Watch(page, at.host))
+        return page
+
+    def watch(self, page: Page) -> Watch:
+        """What is noted of a tab."""
+        return next(watch for watch in self.watches if watch.page is page)
+
+    def close(self) -> None:
+        """End all tabs, and fail where something was broken in one."""
+        try:
+            for watch in self.watches:
+                watch.check()
+        finally:
+            for watch in self.watches:
+                watch.page.context.close()
+
+
+@pytest.fixture
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    """Tabs of one test."""
+    found = Tabs(browser, [])
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    return (Path(__file__).parent / "vendor/axe.min.js").read_text()

@@ -1,0 +1,105 @@
+"""One deployment with people and weeks of history, whose pages the browser opens."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import openai
+from sqlalchemy import select
+
+from gateway.adapters.accounts import Accounts
+from gateway.adapters.passwords import hash_password
+from gateway.adapters.sessions import Sessions
+from gateway.adapters.tables import keys, prices, usage_records
+from gateway.core.roles import Principal, Role
+from tests.browser.history import History, make_history
+from tests.e2e.rig import Rig
+
+PASSWORD = "correct horse battery"
+BY = Principal("cli:tests", Role.ADMIN)
+PEOPLE = {
+    Role.ADMIN: ("ann@acme.example", "Ann", None),
+    Role.FINANCE: ("finn@acme.example", "Finn", None),
+    Role.OWNER: ("olga@acme.example", "Olga", "support"),
+}
+"""Who works here: address, name, and the team of an owner."""
+
+
+class Deployment:
+    """A rig, the people who may sign in, and where things are in its pages."""
+
+    def __init__(self, rig: Rig, history: History | None = None) -> None:
+        self.rig, self.history = rig, history
+        self.url = f"http://127.0.0.1:{rig.port}"
+        self.host = f"127.0.0.1:{rig.port}"
+        self._accounts = Accounts(rig.engine)
+        hashed = hash_password(PASSWORD)
+        for role, (email, name, team) in PEOPLE.items():
+            if team is None or history is not None:
+                self._accounts.create(BY, email, role, name=name, team=team, password_hash=hashed)
+
+    def cookie(self, role: Role) -> str:
+        """The session cookie of a browser that somebody of ``role`` has just signed in with."""
+        found = self._accounts.find(PEOPLE[role][0])
+        assert found is not None
+        return Sessions(self.rig.engine).begin(found[0], "127.0.0.1", "password").cookie
+
+    def sdk(self, secret: str) -> openai.OpenAI:
+        """OpenAI's own client, pointed here."""
+        return openai.OpenAI(api_key=secret, base_url=f"{self.url}/v1", max_retries=0)
+
+    @cached_property
+    def places(self) -> dict[str, Any]:
+        """What stands in the addresses of pages: the ids of one thing of each kind."""
+        assert self.history is not None
+        history = self.history
+        with self.rig.engine.connect() as connection:
+            key = connection.execute(
+                select(keys.c.id)
+                .where(keys.c.client_id == history.clients["chatbot"])
+                .order_by(keys.c.id)
+                .limit(1)
+            ).scalar_one()
+            request = connection.execute(
+                select(usage_records.c.request_id)
+                .where(
+                    usage_records.c.client_id == history.clients["chatbot"],
+                    usage_records.c.certainty == "exact",
+                    usage_records.c.cached_input_tokens > 0,
+                )
+                .order_by(usage_records.c.held_at.desc())
+                .limit(1)
+            ).scalar_one()
+            price = connection.execute(
+                select(prices.c.id)
+                .where(prices.c.model == "gpt-5")
+                .order_by(prices.c.id.desc())
+                .limit(1)
+            ).scalar_one()
+            return {
+                "team_id": history.teams["support"],
+                "client_id": history.clients["chatbot"],
+                "budget_id": history.budgets["support-monthly"],
+                "key_id": key,
+                "request_id": request,
+                "price_id": price,
+            }
+
+
+def with_history(
+    rig: Rig, now: datetime | None = None, *, days: int = 45, per_day: int = 30
+) -> Deployment:
+    """``rig`` with weeks of history before ``now``."""
+    at = now or datetime.now(UTC)
+    return Deployment(rig, make_history(rig.engine, rig.budgets, at, days=days, per_day=per_day))
+
+
+def rows_of(path: Path) -> list[Mapping[str, str]]:
+    """The rows of a CSV file, by the names of its columns."""
+    return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
