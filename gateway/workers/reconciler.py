@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.adapters.price_rows import stored_prices
 from gateway.adapters.provider_bill import BillUnavailable, ProviderBill, merged
 from gateway.adapters.reconciliation_rows import (
     approve_reconciliation as approve_reconciliation,

@@ -10,7 +10,8 @@ from flask import Response, request
 from sqlalchemy import Engine
 
 from gateway.adapters import alert_events
-from gateway.adapters.alert_rows import Alerts, NewChannel
+from gateway.adapters.alert_channels import AlertChannels, NewSecret
+from gateway.adapters.alert_rules import AlertRules
 from gateway.adapters.directory import Directory
 from gateway.adapters.directory_values import checked_name
 from gateway.adapters.table_files import Column, Kind
@@ -61,15 +62,14 @@ def every() -> Response:
     rows = alert_events.LOG_ROWS
     log = on_sql_thread(alert_events.log, engine, rows, before)
     older = f"/alerts?before={log[-1]['id']}" if len(log) == rows else None
-    alerts = _alerts(viewer)
     return shell.render(
         "alerts.html",
         viewer,
         title="Alerts",
         log=log,
         page=shell.Page(f"{len(log)} alerts, newest first", "/alerts" if before else None, older),
-        rules=on_sql_thread(alerts.rules),
-        channels=on_sql_thread(alerts.channels),
+        rules=on_sql_thread(_rules(viewer).all),
+        channels=on_sql_thread(_channels(viewer).all),
         may_change=viewer.may_administer,
         kinds=dict(KINDS),
         channel_kinds=dict(CHANNEL_KINDS),
@@ -80,8 +80,8 @@ def every() -> Response:
 def create_rule() -> Response:
     """Make a rule."""
     viewer = principals.principal(Role.ADMIN)
-    alerts = _alerts(viewer)
-    channels = [channel["name"] for channel in on_sql_thread(alerts.channels)]
+    rules = _rules(viewer)
+    channels = [channel["name"] for channel in on_sql_thread(_channels(viewer).all)]
     form = Form({"kind": AlertKind.THRESHOLD.value, "on": "all:"})
     places = _places(viewer)
     if request.method == "POST":
@@ -98,9 +98,7 @@ def create_rule() -> Response:
         percents = form.optional("percents", _percents) or []
 
         def make() -> dict[str, Any]:
-            return on_sql_thread(
-                lambda: alerts.create_rule(name, kind, chosen, percents=percents, **on)
-            )
+            return on_sql_thread(lambda: rules.create(name, kind, chosen, percents=percents, **on))
 
         fields = {"percentages": "percents", "unusual spending": "on"}
         if forms.attempt(viewer, form, make, fields=fields) is not None:
@@ -122,15 +120,14 @@ def create_rule() -> Response:
 def create_channel() -> Response:
     """Make a channel; the secret of a webhook is shown once."""
     viewer = principals.principal(Role.ADMIN)
-    alerts = _alerts(viewer)
     form = Form({"kind": ChannelKind.WEBHOOK.value})
     if request.method == "POST":
         form = Form.sent()
         name, kind = form.checked("name", checked_name), form.choice("kind", ChannelKind)
         target = form.checked("target", str)
 
-        def make() -> NewChannel:
-            return on_sql_thread(alerts.create_channel, name, kind, target)
+        def make() -> NewSecret:
+            return on_sql_thread(_channels(viewer).create, name, kind, target)
 
         fields = {"target": "target", "address": "target", "host": "target"}
         made = forms.attempt(viewer, form, make, fields=fields)
@@ -138,7 +135,7 @@ def create_channel() -> Response:
             return shell.render(
                 "secret.html",
                 viewer,
-                title=f"The secret of {made.name}",
+                title=f"The secret of {name}",
                 crumbs=[CRUMB],
                 made={"secret": made.secret, "display": "a webhook that is signed"},
                 back="/alerts",
@@ -161,13 +158,13 @@ def create_channel() -> Response:
 def remove(what: str) -> Response:
     """Remove the rule or channel that the query names, after a page that asks whether to."""
     viewer = principals.principal(Role.ADMIN)
-    alerts = _alerts(viewer)
     name, form = request.values.get("name", ""), Form({"name": request.args.get("name", "")})
     kind = "channel" if what == "channel" else "rule"
     if request.method == "POST":
 
         def make() -> bool:
-            on_sql_thread(alerts.remove_channel if kind == "channel" else alerts.remove_rule, name)
+            gone = _channels(viewer).remove if kind == "channel" else _rules(viewer).remove
+            on_sql_thread(gone, name)
             return True
 
         form = Form.sent()
@@ -188,9 +185,13 @@ def remove(what: str) -> Response:
     )
 
 
-def _alerts(viewer: Principal) -> Alerts:
+def _channels(viewer: Principal) -> AlertChannels:
     at = services()
-    return Alerts(at.engine, viewer, at.gate.settings.alert_hosts)
+    return AlertChannels(at.engine, viewer, at.gate.settings.alert_hosts)
+
+
+def _rules(viewer: Principal) -> AlertRules:
+    return AlertRules(services().engine, viewer)
 
 
 def _places(viewer: Principal) -> list[tuple[str, str]]:
