@@ -12,6 +12,7 @@ SIGN_IN = "/sign-in"
 SIGN_OUT = "/sign-out"
 _APIS = ("/v1", "/admin/api")
 _STATIC = "/static/"
+_PROBES = frozenset(("/healthz", "/readyz", "/metrics", "/openapi.json"))
 _NEXT_LENGTH_MAX = 512
 
 HEADERS = {
@@ -68,11 +69,11 @@ def to_sign_in(address: str) -> Response:
 
 
 def install(app: Flask) -> None:
-    """Set the headers of all that is not OpenAI's API."""
+    """Set the headers of pages and of the admin API; OpenAI's API has its own, and probes none."""
 
     @app.after_request
     def _protect(response: Any) -> Any:
-        if request.path == "/v1" or request.path.startswith("/v1/"):
+        if request.path.startswith("/v1/") or request.path in _PROBES:
             return response
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
