@@ -8,6 +8,7 @@ from functools import partial
 import gevent
 import structlog
 from flask import Flask
+from gevent import monkey
 from gevent.event import Event
 
 from gateway import failpoints
@@ -68,7 +69,8 @@ def build_services(settings: Settings) -> Services:
     engine = open_engine(settings.sql_url, pooled=False)
     # The first connection is made here, by reading the policy, and not by several native threads
     # at once: SQLAlchemy makes it under a lock that is patched for greenlets.
-    budgets = open_budgets(settings, greenlets=True)
+    # Where sockets are not green, a reader of one connection would hold up everything.
+    budgets = open_budgets(settings, greenlets=monkey.is_module_patched("socket"))
     tokenizer = Tokenizer()
     tokenizer.preload()
     upstream = Upstream(settings)

@@ -29,6 +29,7 @@ from gateway.web.admin.fields import (
     AmountText,
     Answer,
     Body,
+    Dollars,
     ETag,
     Id,
     Listed,
@@ -40,14 +41,13 @@ from gateway.web.admin.fields import (
     QueryId,
     TagPair,
     Text,
-    Usd,
 )
 from gateway.web.admin.lists import part_of, tagged
 from gateway.web.admin.teams import Removed
 
 api = Api("budgets", "Limits in US dollars per window, on the organization, teams and clients.")
 
-Limit = Annotated[Usd, Field(le=LIMIT_NANO_MAX)]
+LimitUsd = Annotated[int, Dollars(7, LIMIT_NANO_MAX)]
 WindowField = Annotated[WindowKind, Field(strict=False)]
 EnforcementField = Annotated[
     Enforcement,
@@ -115,7 +115,7 @@ class NewBudget(Body):
     """A budget to make: on a team, on a client, or with neither on the organization."""
 
     name: Name
-    limit_usd: Limit
+    limit_usd: LimitUsd
     window: WindowField
     team_id: Id | None = None
     client_id: Id | None = None
@@ -129,7 +129,7 @@ class BudgetChange(Patch):
     """What to change of a budget. What it limits cannot be changed: make another one."""
 
     name: Name = UNSENT
-    limit_usd: Limit = UNSENT
+    limit_usd: LimitUsd = UNSENT
     enforcement: EnforcementField = UNSENT
 
 

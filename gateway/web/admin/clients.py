@@ -13,11 +13,13 @@ from gateway.adapters.directory_pages import clients_page
 from gateway.core.errors import Forbidden
 from gateway.web.admin.endpoint import WRITERS, Api, Call, NoBody, NoQuery, not_found
 from gateway.web.admin.fields import (
+    COUNT_MAX,
     UNSENT,
     AmountText,
     Answer,
     Body,
     Count,
+    Dollars,
     ETag,
     Id,
     Listed,
@@ -28,12 +30,13 @@ from gateway.web.admin.fields import (
     Pattern,
     QueryId,
     Text,
-    Usd,
 )
 from gateway.web.admin.lists import listed, part_of, tagged
 from gateway.web.admin.teams import Removed
 
 api = Api("clients", "Consumers of the API: what they may use, and their rate limits.")
+
+AllowanceUsd = Annotated[int, Dollars(4, COUNT_MAX)]
 
 Models = Annotated[
     list[Pattern],
@@ -94,7 +97,7 @@ class NewClient(Body):
         False, description="Whether a tight budget may lower a maximum that a request names itself."
     )
     may_fine_tune: bool = False
-    outage_allowance_usd: Usd = Field(
+    outage_allowance_usd: AllowanceUsd = Field(
         0, description="What each gateway worker sets aside, to be spent while Redis is away."
     )
 
@@ -111,7 +114,7 @@ class ClientChange(Patch):
     output_floor_tokens: Count = UNSENT
     clamp_output: bool = UNSENT
     may_fine_tune: bool = UNSENT
-    outage_allowance_usd: Usd = UNSENT
+    outage_allowance_usd: AllowanceUsd = UNSENT
 
 
 def client_answer(row: Row[Any]) -> Client:

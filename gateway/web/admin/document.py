@@ -179,7 +179,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": _REF.format(model=model.__name__)}
+    return {"$ref": _REF.format(model=_public(model.__name__))}
 
 
 def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
@@ -190,7 +190,12 @@ def _schemas(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         if endpoint.body is not NoBody:
             models[endpoint.body.__name__] = (endpoint.body, "validation")
     _, found = models_json_schema(list(models.values()), ref_template=_REF)
-    return {name: _tidy(schema) for name, schema in sorted(found["$defs"].items())}
+    return {_public(name): _tidy(schema) for name, schema in sorted(found["$defs"].items())}
+
+
+def _public(name: str) -> str:
+    """What a model is called outside: some share their name with what they are made from."""
+    return name.removesuffix("Answer").removesuffix("Body")
 
 
 def _tidy(schema: Any) -> Any:
@@ -199,6 +204,8 @@ def _tidy(schema: Any) -> Any:
         return [_tidy(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
+    if "$ref" in schema:
+        return {**schema, "$ref": _public(schema["$ref"])}
     return {
         name: {field: _field(shape) for field, shape in value.items()}
         if name == "properties"

@@ -193,8 +193,14 @@ def _run(declared: Endpoint, view: Callable[..., BaseModel], path_ids: dict[str,
     return made
 
 
+_SAID_HERE = {"--free": '"free": true', "--above": "`above`"}
+"""What messages call by the options of the command line."""
+
+
 def _as_api_error(error: Exception) -> ApiError:
     text = str(error)
+    for option, name in _SAID_HERE.items():
+        text = text.replace(option, name)
     said = f"{text[:1].upper()}{text[1:]}."
     if isinstance(error, NotThere):
         # The command line's hint is of no use here.

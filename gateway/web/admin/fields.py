@@ -7,6 +7,7 @@ queries everything is text, so text is what numbers and times are read from, in 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from gateway.core.money import decimal_usd, nano_from_usd
 from gateway.core.timestamps import moment_of, timestamp
@@ -30,9 +32,10 @@ ID_MAX = 2**63 - 1
 
 COUNT_MAX = 10**12
 PAGE_MAX = 500
-_USD_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,9})?$"
-_USD = re.compile(_USD_PATTERN)
+_USD = re.compile(r"[0-9]{1,10}(\.[0-9]{1,9})?")
 _SIGNED_PATTERN = r"^-?[0-9]{1,10}(\.[0-9]{1,9})?$"
+_YEARS = (1970, 2200)
+"""What has to do with usage and prices; and a day earlier and later can be reckoned."""
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -83,26 +86,15 @@ def _printable(text: str) -> str:
     return text
 
 
-def _nano(value: Any) -> int:
-    if not isinstance(value, str) or _USD.fullmatch(value) is None:
-        raise ValueError(
-            'an amount is a string of US dollars such as "500.00", up to nine decimals'
-        )
-    return nano_from_usd(value)
-
-
-def _sent_nano(value: Any) -> int:
-    if not isinstance(value, str):
-        raise ValueError('an amount is a string of US dollars such as "500.00", and no number')
-    return _nano(value)
-
-
 def _moment(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
         raise ValueError("a time is a string such as 2026-12-01T00:00:00Z")
-    return moment_of(value)
+    found = moment_of(value)
+    if not _YEARS[0] <= found.year <= _YEARS[1]:
+        raise ValueError(f"not a time from {_YEARS[0]} to {_YEARS[1]}")
+    return found
 
 
 def _number(value: Any) -> Any:
@@ -129,11 +121,31 @@ def _many(value: Any) -> Any:
 _AMOUNT_SAYS = "US dollars as a decimal string, exact to the nano-dollar."
 _TIME_SCHEMA = {"type": "string", "format": "date-time"}
 
-Usd = Annotated[
-    int,
-    BeforeValidator(_nano),
-    WithJsonSchema({"type": "string", "pattern": _USD_PATTERN, "description": _AMOUNT_SAYS}),
-]
+
+@dataclass(frozen=True)
+class Dollars:
+    """Marks nano-dollars that are sent as decimals, with so many digits before the point."""
+
+    digits: int = 10
+    most_nano: int | None = None
+
+    def __get_pydantic_core_schema__(self, _source: Any, _given: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._nano)
+
+    def __get_pydantic_json_schema__(self, _core: Any, _given: Any) -> dict[str, Any]:
+        pattern = rf"^[0-9]{{1,{self.digits}}}(\.[0-9]{{1,9}})?$"
+        return {"type": "string", "pattern": pattern, "description": _AMOUNT_SAYS}
+
+    def _nano(self, value: Any) -> int:
+        if not isinstance(value, str) or _USD.fullmatch(value) is None:
+            raise ValueError('an amount is a string of US dollars with up to 9 decimals: "500.00"')
+        nano = nano_from_usd(value)
+        if self.most_nano is not None and nano > self.most_nano:
+            raise ValueError(f"at most {decimal_usd(self.most_nano)} US dollars")
+        return nano
+
+
+Usd = Annotated[int, Dollars()]
 """An amount that is sent: in Python nano-dollars, never below zero."""
 
 Amount = Annotated[
@@ -163,6 +175,9 @@ MomentText = Annotated[str, WithJsonSchema(_TIME_SCHEMA)]
 Id = Annotated[int, Field(ge=1, le=ID_MAX)]
 Count = Annotated[int, Field(ge=0, le=COUNT_MAX)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
+ModelName = Annotated[
+    str, StringConstraints(min_length=1, max_length=128), AfterValidator(_printable)
+]
 Name = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@/-]{0,99}$"),
@@ -186,7 +201,8 @@ QueryId = Annotated[Id, BeforeValidator(_number)]
 QueryFlag = Annotated[bool, BeforeValidator(_flag)]
 QueryIds = Annotated[tuple[QueryId, ...], BeforeValidator(_many), Field(max_length=100)]
 QueryTexts = Annotated[tuple[Text, ...], BeforeValidator(_many), Field(max_length=100)]
-Limit = Annotated[int, BeforeValidator(_number), Field(ge=1, le=PAGE_MAX)]
+PageSize = Annotated[int, Field(ge=1, le=PAGE_MAX)]
+Limit = Annotated[PageSize, BeforeValidator(_number)]
 CursorText = Annotated[
     str, StringConstraints(min_length=1, max_length=400, pattern=r"^[A-Za-z0-9_.-]+$")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from sqlalchemy import Engine
 
 from gateway.adapters.directory import now
@@ -21,12 +21,12 @@ from gateway.web.admin.fields import (
     Answer,
     Body,
     Listed,
+    ModelName,
     Moment,
     MomentText,
     NextCursor,
     Pattern,
     QueryFlag,
-    Text,
     Usd,
 )
 
@@ -34,6 +34,7 @@ api = Api("prices", "What models cost, by date; the deployment's own prices stan
 
 MeterField = Annotated[Meter, Field(strict=False)]
 Rates = dict[MeterField, Usd]
+Tier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_./:-]{1,64}$")]
 Tokens = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
 
@@ -85,7 +86,7 @@ class PricesQuery(Listed):
 class NewPrice(Body):
     """A price of the deployment's own. What is not stated stays as it is."""
 
-    model: Text = Field(max_length=128)
+    model: ModelName
     rates: Rates = Field(
         min_length=1,
         description=(
@@ -93,7 +94,7 @@ class NewPrice(Body):
             " per image or session."
         ),
     )
-    tier: Text = Field(STANDARD_TIER, max_length=64, description="The service tier.")
+    tier: Tier = Field(STANDARD_TIER, description="The service tier.")
     above: Tokens | None = Field(None, description="Input tokens of a long context.")
     rates_above: Rates = Field({}, description="The rates of requests with more than `above`.")
     valid_from: Moment | None = Field(None, description="Default: now.")
