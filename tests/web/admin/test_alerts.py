@@ -59,7 +59,12 @@ class Program:
         reply = self._client.open(
             PREFIX + path, method=method, data=data, content_type=kind, headers=headers
         )
-        return Said(reply.status_code, reply.get_json(), reply.text, dict(reply.headers))
+        return Said(
+            reply.status_code,
+            reply.get_json(),
+            reply.text,
+            {n.lower(): v for n, v in reply.headers},
+        )
 
     def get(self, path: str) -> Any:
         reply = self.ask("GET", path)
@@ -110,7 +115,7 @@ def test_a_channel_from_its_making_to_its_removal(admin: Program, receiver: Rece
     assert admin.ask("PATCH", where, {"name": "siren"}, seen=old).status_code == 412
     assert admin.ask("DELETE", where, seen=old).status_code == 412
     assert admin.ask("DELETE", where).status_code == 428
-    current = admin.ask("GET", where).headers["ETag"]
+    current = admin.ask("GET", where).headers["etag"]
     assert admin.ask("DELETE", where, seen=current).json == {"id": channel["id"], "removed": True}
     assert admin.ask("GET", where).status_code == 404
 
