@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
-from gateway.adapters.audit_log import entries
+from gateway.adapters.audit_log import Filters, entries
 from gateway.adapters.control_tables import adjustments
 from gateway.adapters.price_gaps import full_prices
 from gateway.adapters.price_rows import sync_prices
@@ -23,9 +23,11 @@ from gateway.adapters.tables import hourly_usage
 from gateway.core.reconciling import Cause
 from gateway.core.roles import Principal, Role
 from gateway.settings import SettingsError, load_settings
+from gateway.simulator.sound import wav
 from gateway.simulator.truth import Charge
 from gateway.workers.reconciler import Comparison, Reconciler, approve_reconciliation
 from tests.databases import open_migrated
+from tests.e2e.media import send_form
 from tests.e2e.money import PUBLISHED, billed_nano
 from tests.e2e.replayed import Traffic, hour, record_all, traffic_of, write_truth
 from tests.e2e.rig import Rig
@@ -47,6 +49,7 @@ def traffic(rig: Rig) -> Traffic:
     long = "An old story, told again and again. " * 300
     speech = {"model": "tts-1", "input": "Aloud.", "voice": "alloy"}
     picture = {"model": "gpt-image-1", "prompt": "A bill", "quality": "low", "size": "1024x1024"}
+    sound = ("file", "said.wav", "audio/wav", wav(2_300))
     search = prompted("News?", tools=[{"type": "web_search"}], max_output_tokens=50)
     replies = [
         *(
@@ -58,10 +61,17 @@ def traffic(rig: Rig) -> Traffic:
         caller.post(search, RESPONSES, tool_calls=2),
         caller.post(speech, "/v1/audio/speech"),
         caller.post(picture, "/v1/images/generations"),
+        # Tokens newly cached, another tier, and sound by the second and by the token.
+        *(caller.chat(f"{long}{number}", model="gpt-5.6-sol") for number in range(2)),
+        caller.chat("Flexible?", model="o4-mini", service_tier="flex"),
+        *(
+            send_form(caller, "/v1/audio/transcriptions", {"model": model}, [sound])
+            for model in ("whisper-1", "gpt-4o-transcribe")
+        ),
     ]
     assert [reply.status for reply in replies] == [200] * len(replies)
     found = traffic_of(rig, [reply.request_id for reply in replies])
-    assert all(row["certainty"] == "exact" for row in found.rows)
+    assert [row["model"] for row in found.rows if row["certainty"] != "exact"] == []
     return found
 
 
@@ -156,9 +166,10 @@ def test_every_planted_error_is_named_with_its_amount(
 
         once = list(traffic.charged([hour(1, 5)]))
         mini, large = cached_nano(once, MINI), cached_nano(once, LARGE)
+        other = cached_nano(once, "gpt-5.6-sol")
         assert mini
         assert large
-        of_cached = Decimal("0.085") * (7 * mini + large * (3 + 4 * Decimal("1.2")))
+        of_cached = Decimal("0.085") * (7 * (mini + other) + large * (3 + 4 * Decimal("1.2")))
         assert abs(sums[Cause.CACHED_TOKENS] - of_cached) <= 10
         of_price = 4 * Decimal("0.2") * billed_nano(of_model(once, LARGE))
         assert abs(sums[Cause.PRICE] - of_price) <= 10
@@ -263,7 +274,7 @@ def test_a_difference_is_posted_once_and_only_while_it_is_so(
         assert recorded_nano(engine) == third.theirs_nano
     states = [(row.id, row.state) for row in reversed(listed(engine))]
     assert states == [(first.id, "dismissed"), (wider.id, "dismissed"), (third.id, "approved")]
-    (decided,) = entries(engine).entries
+    (decided,) = entries(engine, Filters(subject="reconciliation")).entries
     assert (decided.actor, decided.action, decided.subject_id) == (ANN.actor, "approve", "3")
 
 
