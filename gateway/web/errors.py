@@ -11,6 +11,8 @@ from gateway.core import errors
 from gateway.core.errors import ApiError
 from gateway.core.surface import why_not_served
 from gateway.web.current import services
+from gateway.web.dashboard.shell import error_page
+from gateway.web.page_rules import is_page
 
 _log = structlog.get_logger(__name__)
 
@@ -37,13 +39,21 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def _http_error(error: HTTPException) -> Response:
-        return _render(as_api_error(error))
+        found = as_api_error(error)
+        if found.status == 404 and _for_people():
+            return error_page(404, "There is no such page. It may have moved, or never been.")
+        return _render(found)
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         # The details are for the log: a client must not see what is inside.
         _log.exception("request.failed", path=request.path, error=type(error).__name__)
         return _render(ApiError("The gateway failed to serve this request; its log says why."))
+
+
+def _for_people() -> bool:
+    """Whether a browser asks for a page, and no program for what it can read."""
+    return is_page() and request.accept_mimetypes.best == "text/html"
 
 
 def as_api_error(error: HTTPException) -> ApiError:

@@ -190,7 +190,8 @@ def budget_lines(
     With ``team_id`` or ``client_id``, those that a request of that team or client falls under.
     """
     at = services()
-    rows = on_sql_thread(visible_budgets, at.engine, viewer, team_id, client_id)
+    found = on_sql_thread(visible_budgets, at.engine, viewer, team_id, client_id)
+    rows = [row for row, _ in found]
     states, counted = states_of(rows, now)
     both = sorted(zip(rows, states, strict=True), key=_urgency)
     shown = both[:limit]
@@ -222,14 +223,17 @@ def line_of(row: Any, state: BudgetState, hours: Mapping[int, int], now: datetim
 
 def visible_budgets(
     engine: Engine, viewer: Principal, team_id: int | None = None, client_id: int | None = None
-) -> list[Row[Any]]:
-    """The rows of budgets in force that ``viewer`` may see, of all, a team or a client."""
+) -> list[tuple[Row[Any], int | None]]:
+    """The rows of budgets in force that ``viewer`` may see, of all, a team or a client.
+
+    Each with the team that it is within, if any.
+    """
     rows = Directory(engine).budgets()
     with engine.connect() as connection:
         found = connection.execute(select(clients.c.id, clients.c.team_id))
         teams_of = {row.id: row.team_id for row in found}
     return [
-        row
+        (row, _team_of(row, teams_of))
         for row in rows
         if viewer.sees_budget(_team_of(row, teams_of), row.client_id)
         and _falls_under(row, team_id, client_id, teams_of)

@@ -17,7 +17,7 @@ from gateway.core.errors import NotFound
 from gateway.core.roles import Role
 from gateway.web import principals
 from gateway.web.current import services
-from gateway.web.dashboard import charts, formats, shell
+from gateway.web.dashboard import charts, exports, formats, shell
 from gateway.web.dashboard.budget_lines import (
     BudgetLine,
     budget_lines,
@@ -27,6 +27,7 @@ from gateway.web.dashboard.budget_lines import (
     states_of,
     visible_budgets,
 )
+from gateway.web.dashboard.spend_files import budgets_file
 
 WINDOWS_MAX = 24
 REFUSED_DAYS = 30
@@ -51,6 +52,8 @@ def every() -> Response:
     viewer = principals.principal()
     now = datetime.now(UTC)
     budgets = budget_lines(viewer, now)
+    if kind := exports.wanted():
+        return budgets_file(kind, budgets.lines)
     return shell.render(
         "budgets.html",
         viewer,
@@ -68,8 +71,8 @@ def show(budget_id: int) -> Response:
     viewer = principals.principal()
     now = datetime.now(UTC)
     engine = services().engine
-    rows = on_sql_thread(visible_budgets, engine, viewer)
-    row = next((row for row in rows if row.id == budget_id), None)
+    found = on_sql_thread(visible_budgets, engine, viewer)
+    row, team_id = next(((one, team) for one, team in found if one.id == budget_id), (None, None))
     if row is None:
         raise NotFound("There is no such budget in force, or it is not yours to see.")
     (state,), counted = states_of([row], now)
@@ -84,6 +87,7 @@ def show(budget_id: int) -> Response:
         crumbs=[shell.Crumb("Budgets", "/budgets")],
         live=shell.LIVE_SECONDS,
         line=line,
+        may_change=viewer.may_change_budget(team_id, row.client_id),
         counted=counted,
         burn_down=burn_down(line, hours),
         windows=[past_line(window, line) for window in windows],

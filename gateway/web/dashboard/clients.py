@@ -18,8 +18,9 @@ from gateway.core.errors import NotFound
 from gateway.core.roles import Principal, Role
 from gateway.web import principals
 from gateway.web.current import services
-from gateway.web.dashboard import formats, scopes, shell
+from gateway.web.dashboard import exports, formats, scopes, shell
 from gateway.web.dashboard.budget_lines import budget_lines
+from gateway.web.dashboard.spend_files import spend_file
 
 blueprint = shell.pages("clients")
 
@@ -75,9 +76,11 @@ def _page(
     crumbs: list[shell.Crumb],
     now: datetime,
 ) -> Response:
-    scope = scopes.client_scope(path, client.id)
+    scope = scopes.for_request(scopes.client_scope(path, client.id))
     engine, query = services().engine, request.args.to_dict(flat=False)
     report = on_sql_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
+    if kind := exports.wanted():
+        return spend_file(kind, f"client-{client.id}", report.view, report.spend)
     return shell.render(
         "client.html",
         viewer,
@@ -85,6 +88,7 @@ def _page(
         crumbs=crumbs,
         live=shell.LIVE_SECONDS,
         client=client,
+        may_change=viewer.may_change_client(client.team_id),
         limits=limits_of(client),
         keys=keys,
         budgets=budget_lines(viewer, now, client_id=client.id),

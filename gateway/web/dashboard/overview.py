@@ -11,8 +11,9 @@ from gateway.adapters.threads import on_sql_thread
 from gateway.core.roles import Role
 from gateway.web import principals
 from gateway.web.current import services
-from gateway.web.dashboard import scopes, shell
+from gateway.web.dashboard import exports, scopes, shell
 from gateway.web.dashboard.budget_lines import budget_lines
+from gateway.web.dashboard.spend_files import spend_file
 
 BUDGETS_MAX = 6
 
@@ -27,8 +28,17 @@ def show() -> Response:
         return redirect("/me", 303)
     now = datetime.now(UTC)
     query = request.args.to_dict(flat=False)
-    scope, engine = scopes.everything(viewer), services().engine
-    report = on_sql_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
+    report = on_sql_thread(
+        scopes.read,
+        services().engine,
+        scopes.for_request(scopes.everything(viewer)),
+        query,
+        viewer,
+        scopes.past(),
+        now,
+    )
+    if kind := exports.wanted():
+        return spend_file(kind, "spend", report.view, report.spend)
     return shell.render(
         "overview.html",
         viewer,

@@ -4,7 +4,7 @@ client."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from gateway.core.roles import Principal
-from gateway.web.dashboard import charts
+from gateway.web.dashboard import charts, shell
 from gateway.web.dashboard.filters import View, view_of
 from gateway.web.dashboard.month import Month, PastHours, month_chart, read_month
 from gateway.web.dashboard.spend import (
@@ -40,6 +40,7 @@ class Scope:
     groups: tuple[str, ...]
     """The first is what is grouped by where the query says nothing."""
     choices: tuple[str, ...]
+    """Filters that are offered; none to a live update, which has no filters."""
     tops: tuple[str, ...]
     fixed: Mapping[str, str]
     """Filters that belong to the page."""
@@ -77,6 +78,11 @@ def client_scope(path: str, client_id: int) -> Scope:
     return Scope(path, groups, ("model", "endpoint"), ("model", "key"), {"client": str(client_id)})
 
 
+def for_request(scope: Scope) -> Scope:
+    """``scope`` as the current request needs it: a live update shows no filters to choose from."""
+    return replace(scope, choices=()) if shell.is_update() else scope
+
+
 def read(
     engine: Engine,
     scope: Scope,
@@ -88,7 +94,8 @@ def read(
     """What ``query`` asks of ``scope``, as far as ``viewer`` may see it. On the SQL thread."""
     tags = tag_names(engine)
     view = view_of(scope.path, query, now, groups=scope.groups, tags=tags, fixed=scope.fixed)
-    view = with_choices(engine, view, viewer, scope.choices)
+    if scope.choices:
+        view = with_choices(engine, view, viewer, scope.choices)
     spend = read_spend(engine, view, viewer, scope.tops)
     month = read_month(engine, view.selection(viewer), past_hours, now)
     began = bool(spend.now.requests or month.spent_nano or month.before_nano or view.filters)

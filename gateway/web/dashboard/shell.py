@@ -166,7 +166,7 @@ def render(
 
     Asked by a live update, it is its content alone.
     """
-    partial = request.headers.get("HX-Request") == "true"
+    partial = is_update()
     flashes = [] if partial else _take_flashes()
     made = make_response(
         render_template(
@@ -188,6 +188,11 @@ def render(
     if flashes:
         made.delete_cookie(_FLASH, path="/", httponly=True, samesite="Lax")
     return made
+
+
+def is_update() -> bool:
+    """Whether a live update asks: for the content of a page alone, without its filters."""
+    return request.headers.get("HX-Request") == "true"
 
 
 def render_bare(template: str, *, title: str, status: int = 200, **values: Any) -> Response:

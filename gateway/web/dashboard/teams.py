@@ -20,10 +20,11 @@ from gateway.core.reports import Group, Sums
 from gateway.core.roles import Principal, Role
 from gateway.web import principals
 from gateway.web.current import services
-from gateway.web.dashboard import formats, scopes, shell
+from gateway.web.dashboard import exports, formats, scopes, shell
 from gateway.web.dashboard.budget_lines import BudgetLine, budget_lines
 from gateway.web.dashboard.filters import View, view_of
 from gateway.web.dashboard.spend import Spend, chart_of, read_spend, tag_names
+from gateway.web.dashboard.spend_files import spend_file
 
 blueprint = shell.pages("teams")
 
@@ -57,6 +58,8 @@ def every() -> Response:
     now = datetime.now(UTC)
     query = request.args.to_dict(flat=False)
     view, spend, rows, before = on_sql_thread(read_teams, services().engine, query, viewer, now)
+    if kind := exports.wanted():
+        return spend_file(kind, "teams", view, spend)
     budgets = budget_lines(viewer, now).lines
     return shell.render(
         "teams.html",
@@ -80,8 +83,10 @@ def show(team_id: int) -> Response:
     now = datetime.now(UTC)
     engine, query = services().engine, request.args.to_dict(flat=False)
     team, clients = on_sql_thread(_team_and_clients, engine, team_id)
-    scope = scopes.team_scope(f"/teams/{team_id}", team_id)
+    scope = scopes.for_request(scopes.team_scope(f"/teams/{team_id}", team_id))
     report = on_sql_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
+    if kind := exports.wanted():
+        return spend_file(kind, f"team-{team_id}", report.view, report.spend)
     before = on_sql_thread(_before, engine, report.view, viewer, "client")
     budgets = budget_lines(viewer, now, team_id=team_id)
     values = scopes.shown(report, now)
@@ -93,6 +98,7 @@ def show(team_id: int) -> Response:
         crumbs=[shell.Crumb("Teams", "/teams")] if viewer.sees_everything else [],
         live=shell.LIVE_SECONDS,
         team=team,
+        may_change=viewer.may_change_client(team_id),
         clients=client_lines(clients, report.spend, before, budgets.lines),
         budgets=budgets,
         **values,
