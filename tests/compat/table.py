@@ -233,8 +233,9 @@ named, it makes an object, reads it, lists it, changes it, deletes it.
 
 {calls}
 
-With an admin token the Python SDK reads usage and costs too, by `client.admin.organization`:
-[usage-api.md](usage-api.md) says what it finds, `tests/e2e/test_organization_usage.py` shows it.
+With an admin token the Python SDK reads usage and costs too, and sets spend limits and alerts, by
+`client.admin.organization`: [usage-api.md](usage-api.md) says what it finds,
+`tests/e2e/test_organization_usage.py` and `test_organization_spend.py` show it.
 
 ## Frameworks
 

@@ -33,7 +33,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
         if rule.rule.startswith("/v1/") or rule.rule in PROBES
     }
     assert {(path, method) for path, method, _ in operations()} == served
-    assert len(served) == 61
+    assert len(served) == 87
 
 
 def test_what_is_not_served_is_not_described() -> None:
