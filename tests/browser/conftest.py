@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.core.roles import Role
     from tests.browser.deployment import Deployment
     from tests.browser.watched import Watch
+    from tests.e2e.provider import SimulatedProvider
     from tests.e2e.rig import Rig
 
 DESKTOP = (1440, 900)
@@ -30,23 +32,39 @@ def drawn(page: Page) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployment(long_lived_rig: Callable[..., Rig]) -> Deployment:
-    """A deployment with weeks of history, shared: tests make what they change themselves."""
+def new_rig(
+    provider: SimulatedProvider, shared_redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Rig]]:
+    """Makes deployments whose recorder is a process too; they end with the test process."""
     from tests.browser.chromium import required
-    from tests.browser.deployment import with_history
+    from tests.e2e.rig import Rig
 
     required()
-    return with_history(long_lived_rig(workers=1, redis_prefix="browser"))
+    with contextlib.ExitStack() as stack:
+
+        def make() -> Rig:
+            folder = tmp_path_factory.mktemp("rig")
+            found = Rig(folder, provider, shared_redis_url, recorder="process", workers=1)
+            stack.callback(found.close)
+            return found
+
+        yield make
 
 
 @pytest.fixture(scope="session")
-def empty_deployment(long_lived_rig: Callable[..., Rig]) -> Deployment:
+def deployment(new_rig: Callable[[], Rig]) -> Deployment:
+    """A deployment with weeks of history, shared: tests make what they change themselves."""
+    from tests.browser.deployment import with_history
+
+    return with_history(new_rig())
+
+
+@pytest.fixture(scope="session")
+def empty_deployment(new_rig: Callable[[], Rig]) -> Deployment:
     """A deployment in which nothing has happened yet."""
-    from tests.browser.chromium import required
     from tests.browser.deployment import Deployment
 
-    required()
-    return Deployment(long_lived_rig(workers=1, redis_prefix="browser-empty"))
+    return Deployment(new_rig())
 
 
 @pytest.fixture(scope="module")

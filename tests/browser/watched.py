@@ -43,7 +43,7 @@ class Watch:
 
     def check(self) -> None:
         """Fail with what went wrong."""
-        assert self.problems == [], f"at {self.page.url}"
+        assert not self.problems, f"at {self.page.url}: {self.problems}"
 
     def _console(self, message: ConsoleMessage) -> None:
         refused = "Content Security Policy" in message.text

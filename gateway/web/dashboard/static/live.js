@@ -16,9 +16,10 @@ try {
 }
 
 function busy() {
+  if (content.querySelector("form :focus, dialog[open], details.menu[open]")) return true;
   // A table that the reader has put in another order would lose the focus when rows come anew.
-  const held = ":has(form :focus, dialog[open], details.menu[open], table:has([aria-sort]) :focus-visible)";
-  if (content.matches(held)) return true;
+  const focused = content.querySelector(":focus-visible");
+  if (focused?.closest("table")?.querySelector("[aria-sort]")) return true;
   const selection = getSelection();
   return Boolean(selection && !selection.isCollapsed && content.contains(selection.anchorNode));
 }
