@@ -284,7 +284,7 @@ def export_requests(story: Story, folder: Path) -> None:
     assert {row["request_id"] for row in rows} >= set(story.requests)
     assert sum(Decimal(row["cost"]) for row in rows) * NANO_PER_USD == cost
     query = f"SELECT count(*), sum(cost) FROM '{saved['Parquet']}'"
-    assert duckdb.sql(query).fetchone() == (len(rows), Decimal(cost) / NANO_PER_USD)
+    assert duckdb.connect().execute(query).fetchone() == (len(rows), Decimal(cost) / NANO_PER_USD)
     page.goto(f"/clients/{story.client_id}?range=24h")
     spend = rows_of(download(story, "CSV", folder))
     assert sum(Decimal(row["cost"]) for row in spend) * NANO_PER_USD == cost
