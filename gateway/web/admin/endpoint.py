@@ -189,7 +189,7 @@ def _run(declared: Endpoint, view: Callable[..., BaseModel], path_ids: dict[str,
         content_type="application/json",
     )
     if declared.has_etag:
-        made.headers["etag"] = f'"{answer.etag}"'  # type: ignore[attr-defined]
+        made.headers["ETag"] = f'"{answer.etag}"'  # type: ignore[attr-defined]
     return made
 
 
