@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from gateway.adapters.adjustments import Adjustment, Source, post
 from gateway.adapters.cost_buckets import cost_buckets
+from gateway.adapters.usage_rows import record
 from gateway.core.time_buckets import COST_DAY, Page
 from gateway.core.usage_families import Only
 from tests.adapters.spent import DAY, END, START, recorded_in, traffic
@@ -124,3 +127,20 @@ def test_line_items_are_filtered_whole(recorded: Engine) -> None:
 
 def test_a_page_without_days_asks_nothing(recorded: Engine) -> None:
     assert cost_buckets(recorded, Page(COST_DAY, END, END, None), ALL, ()) == []
+
+
+def test_adjustments_are_costs_too(engine: Engine) -> None:
+    record(engine, EVENTS[:50])
+    recorded_nano = sum(event.row["cost_nano"] for event in EVENTS[:50])
+    day = datetime.fromtimestamp(START, tz=UTC)
+    posted = (
+        Adjustment(day, "gpt-4o", "input", -7, "price", "", team_id=1, client_id=1, key_id=1),
+        Adjustment(day, "gpt-4o", "missing", 50, "missing", "nobody knows whose"),
+    )
+    with engine.begin() as connection:
+        assert post(connection, Source.RECONCILIATION, 1, posted, "a test") == 2
+    for by in (*groupings(), ("line_item",)):
+        assert sum(found(engine, by).values()) == recorded_nano + 43, by
+        if by != ("line_item",):
+            assert sum(found(engine, by, tag="project").values()) == recorded_nano + 43, by
+    assert found(engine, ("project_id", "line_item"))[(START, 0, ("gpt-4o", "missing"))] == 50
