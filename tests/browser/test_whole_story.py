@@ -67,7 +67,7 @@ class Story:
                 messages=[{"role": "user", "content": f"Why is the sky blue? {uuid4().hex}"}],
                 max_completion_tokens=100,
             )
-        return str(answer.headers["x-request-id"])
+        return str(answer.headers["x-faregate-request-id"])
 
     def works(self, secret: str) -> bool:
         """Whether a key is let in; what the budget says is another matter."""
@@ -212,8 +212,8 @@ def open_the_request(story: Story) -> None:
     expect(page.locator("h1")).to_have_text(request)
     cost = display_usd(story.at.rig.record(request).cost_nano)
     bill = page.get_by_role("group", name="Lines of the bill, request")
-    expect(bill.get_by_role("row", name=re.compile("^Input"))).to_be_visible()
-    expect(bill.get_by_role("row", name=re.compile("^Output"))).to_be_visible()
+    expect(bill.get_by_role("row", name=re.compile("^input"))).to_be_visible()
+    expect(bill.get_by_role("row", name=re.compile("^output"))).to_be_visible()
     expect(bill.locator("tr.sum")).to_contain_text(cost)
     lines = bill.locator("tbody tr:not(.sum) td:last-child").all_inner_texts()
     summed = sum(Decimal(re.sub(r"[^\d.]", "", text)) for text in lines)

@@ -45,7 +45,8 @@ document.addEventListener("click", (event) => {
   if (target?.dataset.themeChoice) choose(target.dataset.themeChoice);
   else if (target) copy(target);
   for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!menu.contains(event.target)) menu.open = false;
+    const chosen = event.target.closest?.("a.menu-item");
+    if (chosen || !menu.contains(event.target)) menu.open = false;
   }
 });
 
