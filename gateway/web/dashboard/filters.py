@@ -26,6 +26,7 @@ GROUPS = {
 }
 LABELS = {**GROUPS, "tag": "Tag"}
 FILTERS = ("team", "client", "key", "model", "endpoint", "tier", "tag")
+_ORDER = ("range", "from", "to", "group", "compare", *FILTERS)
 _IDS = ("team", "client", "key")
 _VALUE_LENGTH_MAX = 200
 
@@ -101,7 +102,9 @@ class View:
         for name, value in changes.items():
             values = [value] if isinstance(value, str) else list(value or ())
             query[name] = values
-        return path_with(self.path if path is None else path, query)
+        # In one order, so that one view has one address.
+        ordered = {name: query[name] for name in _ORDER if name in query}
+        return path_with(self.path if path is None else path, ordered)
 
     def without(self, *names: str) -> list[tuple[str, str]]:
         """The fields that a form must keep which sets ``names`` itself."""

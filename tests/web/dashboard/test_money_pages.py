@@ -16,6 +16,8 @@ from flask.testing import FlaskClient
 from gateway.adapters import reports
 from gateway.adapters.accounts import Accounts
 from gateway.adapters.directory_changes import COMMAND_LINE
+from gateway.adapters.redis_budgets import RedisBudgets, connect
+from gateway.adapters.redis_keys import RedisKeys
 from gateway.adapters.sessions import Sessions
 from gateway.app import services_of
 from gateway.core.reports import Selection, day_of, hour_after
@@ -65,7 +67,12 @@ def empty(make_app: Callable[[], Flask]) -> Flask:
 @pytest.fixture
 def world(empty: Flask) -> World:
     at, now = services_of(empty), datetime.now(UTC)
-    return World(empty, make_history(at.engine, at.budgets, now, days=36, per_day=12), now)
+    settings = at.gate.settings
+    # Not the application's own, whose connection belongs to its greenlets.
+    counters = RedisBudgets(
+        connect(str(settings.redis_url), 3.0), RedisKeys(settings.redis_prefix), 60
+    )
+    return World(empty, make_history(at.engine, counters, now, days=36, per_day=12), now)
 
 
 def text_of(html: str) -> str:
