@@ -23,7 +23,6 @@ blueprint = shell.pages("health")
 LIVE_SECONDS = 2
 LATE_MS = 10_000
 """An event that waits for longer than this says that nobody records."""
-_MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _admission(at: Services, redis: RedisSigns | None) -> Check:
             "Admission",
             "bad",
             f"Suspended while the counters are rebuilt: {redis.state.why or 'they are missing'}.",
-            "The recorder process rebuilds them by itself; `faregate rebuild` does it by hand.",
+            "The recorder process rebuilds them by itself; faregate rebuild does it by hand.",
         )
     if (reached := at.gate.watermarks.reached) is not None:
         return Check("Admission", "bad", f"Stopped: {reached}.", f"See {reached.mark.setting}.")
@@ -142,7 +141,7 @@ def _recording(redis: RedisSigns) -> Iterator[Check]:
             "Recording",
             "bad" if age > 6 * LATE_MS else "warn",
             f"{waiting:,} events wait, the oldest for {duration(age)}.",
-            "Is `faregate recorder` running, and does the database answer it?",
+            "Is faregate recorder running, and does the database answer it?",
         )
     else:
         text = f"{waiting:,} events wait, none for long." if waiting else "Nothing waits."
@@ -152,7 +151,7 @@ def _recording(redis: RedisSigns) -> Iterator[Check]:
             "Rejected events",
             "bad",
             f"{redis.rejected_events:,} events could not be recorded, and were set aside.",
-            "`faregate audit` names them.",
+            "faregate audit names them.",
         )
 
 
@@ -161,10 +160,5 @@ def _workers(redis: RedisSigns) -> Check:
         text = "1 gateway worker is there." if redis.alive == 1 else f"{redis.alive} are there."
         return Check("Gateway workers", "good", text)
     return Check(
-        "Gateway workers", "warn", "None gave a sign of life.", "`faregate serve` starts them."
+        "Gateway workers", "warn", "None gave a sign of life.", "faregate serve starts them."
     )
-
-
-def mebibytes(count: int) -> str:
-    """A size for people."""
-    return f"{count // _MIB:,} MiB" if count >= _MIB else f"{count // 1024:,} KiB"

@@ -275,6 +275,7 @@ def navigation(viewer: Principal) -> list[LinkGroup]:
                 [
                     ("Teams", "/teams", "team"),
                     ("Budgets", "/budgets", "budget"),
+                    ("Tags", "/tags", "filter"),
                     ("Alerts", "/alerts", "bell"),
                 ],
             ),
@@ -285,6 +286,7 @@ def navigation(viewer: Principal) -> list[LinkGroup]:
             (
                 "Deployment",
                 [
+                    *([("People", "/people", "person")] if viewer.may_administer else []),
                     ("Audit log", "/audit-log", "log"),
                     ("Health", "/health", "pulse"),
                     ("Admin API", "/api-docs", "book"),

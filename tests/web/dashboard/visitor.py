@@ -28,28 +28,28 @@ class Visitor:
     """A signed-in browser without scripts."""
 
     def __init__(self, client: FlaskClient, csrf: str) -> None:
-        self._client = client
+        self.client = client
         self.csrf = csrf
 
     def get(self, path: str, status: int = 200) -> str:
         """The page at ``path``, as text."""
-        answer = self._client.get(path)
+        answer = self.client.get(path)
         assert answer.status_code == status, answer.text
         return answer.text
 
     def ask(self, path: str, **options: Any) -> TestResponse:
         """Whatever ``path`` answers."""
-        return self._client.get(path, **options)
+        return self.client.get(path, **options)
 
     def post(self, path: str, status: int = 303, /, **fields: Any) -> TestResponse:
         """Send a form as a page of the dashboard does."""
-        answer = self._client.post(path, data={"csrf_token": self.csrf, **fields})
+        answer = self.client.post(path, data={"csrf_token": self.csrf, **fields})
         assert answer.status_code == status, answer.text
         return answer
 
     def post_bare(self, path: str, **fields: Any) -> TestResponse:
         """Send a form that has no token."""
-        return self._client.post(path, data=fields)
+        return self.client.post(path, data=fields)
 
     def follow(self, answer: TestResponse) -> str:
         """The page that an answer sends to."""
