@@ -43,6 +43,15 @@ class Call:
     """How long the simulation shall answer; None leaves it to the simulation."""
 
 
+TAGS = {
+    "ranker": "project=storefront, env=prod",
+    "indexer": "project=storefront, env=batch",
+    "chatbot": "project=helpdesk, env=prod",
+    "triage": "project=helpdesk, env=prod",
+    "notebook": "project=tides, env=dev",
+}
+"""What each client sends in ``x-faregate-tags``."""
+
 TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",

@@ -62,6 +62,9 @@ CLIENTS = (
     ClientSeed("visitors", VISITOR),
 )
 
+TAGS = ("project", "env")
+"""What the clients say a request is for."""
+
 BUDGETS = (
     BudgetSeed("organization", "500", WindowKind.MONTH),
     BudgetSeed("search", "50", WindowKind.MONTH, team="search"),
@@ -119,6 +122,8 @@ def seed_admin(engine: Engine) -> str:
 
 
 def _create(directory: Directory, provider: str) -> None:
+    for tag in TAGS:
+        directory.add_tag_key(tag)
     for team in dict.fromkeys(client.team for client in CLIENTS):
         directory.create_team(team)
     for client in CLIENTS:

@@ -85,6 +85,7 @@ def demo_settings(options: Options, upstream_port: int) -> Settings:
     values.update(
         # By its alias: the name in the environment would win over the field's own.
         OPENAI_API_KEY=SecretStr("sk-demo-not-a-key"),
+        openai_admin_key=SecretStr("sk-admin-demo"),
         upstream_url=f"http://127.0.0.1:{upstream_port}/v1",
         data_dir=folder,
         spool_dir=folder / "spool",

@@ -19,7 +19,7 @@ from typing import Any
 import openai
 import orjson
 
-from gateway.demo.calls import FINISH_SECONDS, REAL, SIMULATED, STRANGER, TOOLS, Call, Plan
+from gateway.demo.calls import FINISH_SECONDS, REAL, SIMULATED, STRANGER, TAGS, TOOLS, Call, Plan
 
 REPORT_SECONDS = 0.5
 REASONS = {
@@ -51,7 +51,11 @@ class Crowd:
         keys = {**plan.keys, STRANGER: "fg-" + "0" * 43}
         self._clients = {
             name: openai.AsyncOpenAI(
-                base_url=plan.base_url, api_key=key, max_retries=0, timeout=60.0
+                base_url=plan.base_url,
+                api_key=key,
+                max_retries=0,
+                timeout=60.0,
+                default_headers={"x-faregate-tags": TAGS[name]} if name in TAGS else None,
             )
             for name, key in keys.items()
         }
