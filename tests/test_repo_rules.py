@@ -63,6 +63,13 @@ def test_imports_keep_to_the_layers() -> None:
     assert " 0 broken" in run.stdout
 
 
+def test_the_control_plane_keeps_off_the_threads_of_the_paid_path() -> None:
+    # A dozen slow reports would else keep policies from being loaded, and requests from being
+    # admitted.
+    using = [path for path in (ROOT / "gateway/web").rglob("*.py") if "on_sql" in path.read_text()]
+    assert [name_of(path) for path in using] == []
+
+
 # Size and finish
 
 

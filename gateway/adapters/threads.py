@@ -29,12 +29,20 @@ DISK_THREADS = 2
 INTENT_THREADS = 1
 """Intents are committed one batch after the other, and the next gathers meanwhile."""
 
+CONTROL_THREADS = 4
+"""Statements of the control plane that read or change a few rows: who asks, a key, a budget."""
+
+REPORT_THREADS = 4
+"""Reports that may be read at once: each may take as long as there are rollups or records."""
+
 PASSWORD_THREADS = 1
 """A password takes as long as thousands of tokens: who guesses many delays sign-ins alone."""
 
 EXPORT_THREADS = 2
 """Files of tables that may be written at once; each takes as long as it has rows."""
 
+_control: _Pools = WeakKeyDictionary()
+_report: _Pools = WeakKeyDictionary()
 _export: _Pools = WeakKeyDictionary()
 _intent: _Pools = WeakKeyDictionary()
 _password: _Pools = WeakKeyDictionary()
@@ -50,8 +58,21 @@ def on_counting_thread(call: Callable[..., _T], *args: Any) -> _T:
 
 
 def on_sql_thread(call: Callable[..., _T], *args: Any) -> _T:
-    """``call(*args)``, which asks the database: drivers hold up their whole thread."""
+    """``call(*args)``, which asks the database for the paid path: drivers hold up their thread.
+
+    The control plane has pools of its own: however many look at reports, policies are loaded.
+    """
     return _run(_sql, SQL_THREADS, call, args)
+
+
+def on_control_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which asks the database for the control plane, and for a few rows."""
+    return _run(_control, CONTROL_THREADS, call, args)
+
+
+def on_report_thread(call: Callable[..., _T], *args: Any) -> _T:
+    """``call(*args)``, which reads a report: a key can be revoked while many are read."""
+    return _run(_report, REPORT_THREADS, call, args)
 
 
 def on_intent_thread(call: Callable[..., _T], *args: Any) -> _T:

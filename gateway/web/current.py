@@ -33,7 +33,8 @@ class Services:
     roll_call: RollCall
     refusals: RefusalCounts
     engine: Engine
-    """For what the control plane reads and changes: through ``threads.on_sql_thread``."""
+    """For what the control plane reads and changes: through ``threads.on_control_thread`` and
+    ``on_report_thread``."""
     identity_provider: IdentityProvider | None
 
 

@@ -19,7 +19,7 @@ from gateway.adapters.policies import PolicyUnavailable
 from gateway.adapters.redis_counters import StoreDown
 from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.sessions import Session, Sessions
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.credentials import TOKEN_PREFIX
 from gateway.core.errors import Forbidden, StoreUnavailable, Unauthorized
 from gateway.core.holds import PolicyStale
@@ -129,7 +129,7 @@ def _by_cookie() -> _Caller | None:
     cookie = request.cookies.get(SESSION_COOKIE)
     if not cookie:
         return None
-    session = on_sql_thread(Sessions(services().engine).find, cookie)
+    session = on_control_thread(Sessions(services().engine).find, cookie)
     if session is None:
         return None
     return _Caller(session.user.principal(caller_address()), session)
@@ -141,7 +141,7 @@ def _by_header() -> _Caller:
         client, key = _client(secret)
         actor = f"key:{key.display}"
         return _Caller(Principal(actor, Role.CLIENT, client.team_id, client.id, caller_address()))
-    token = on_sql_thread(AdminTokens(services().engine).find, secret)
+    token = on_control_thread(AdminTokens(services().engine).find, secret)
     if token is None:
         raise Unauthorized("Incorrect admin token provided; `faregate token create` makes one.")
     state = token.state(datetime.now(UTC))

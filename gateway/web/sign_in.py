@@ -16,7 +16,7 @@ from gateway.adapters.pending_sign_ins import PendingSignIns
 from gateway.adapters.redis_counters import StoreDown
 from gateway.adapters.sessions import Sessions
 from gateway.adapters.sign_in_limits import SignInLimits, TooManyTries
-from gateway.adapters.threads import on_password_thread, on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_password_thread
 from gateway.core.credentials import PASSWORD_LENGTH_MAX
 from gateway.core.errors import NotFound
 from gateway.core.roles import role_of_groups
@@ -85,7 +85,7 @@ def sign_in() -> Response:
 def sign_out() -> Response:
     """End the session."""
     principal()
-    on_sql_thread(Sessions(services().engine).end, request.cookies.get(SESSION_COOKIE, ""))
+    on_control_thread(Sessions(services().engine).end, request.cookies.get(SESSION_COOKIE, ""))
     response = redirect(SIGN_IN, 303)
     end_session(response)
     return response
@@ -99,7 +99,7 @@ def begin_oidc() -> Response:
     wanted = safe_next(request.args.get("next"))
     try:
         SignInLimits(at.budgets).count(caller_address())
-        state, pending = on_sql_thread(PendingSignIns(at.engine).begin, wanted)
+        state, pending = on_control_thread(PendingSignIns(at.engine).begin, wanted)
         address = provider.address(state, pending, _redirect_uri())
     except TooManyTries as error:
         return _too_many(wanted, "", error)
@@ -122,7 +122,7 @@ def finish_oidc() -> Response:
     # The sign-in must be this browser's own: else somebody is signed in as who sent the link.
     if not begun or not hmac.compare_digest(begun.encode(), state.encode()):
         return _failed(SignInFailed("this sign-in was not begun in this browser, or is over"))
-    pending = on_sql_thread(PendingSignIns(at.engine).take, state)
+    pending = on_control_thread(PendingSignIns(at.engine).take, state)
     if pending is None:
         return _failed(SignInFailed("this sign-in is over, or was finished before"))
     if not code:
@@ -147,7 +147,7 @@ _NOT_COUNTED = (
 
 def _checked(email: str, password: str) -> User | None:
     """The user of an e-mail address and a password, after the same work for anybody."""
-    found = on_sql_thread(Accounts(services().engine).find, email)
+    found = on_control_thread(Accounts(services().engine).find, email)
     stored = None if found is None else found[1]
     right = on_password_thread(check_password, stored, password[: PASSWORD_LENGTH_MAX + 1])
     return found[0] if found is not None and right else None
@@ -160,14 +160,14 @@ def _admitted(identity: Identity) -> User:
         frozenset(settings.oidc_admin_groups),
         frozenset(settings.oidc_finance_groups),
     )
-    return on_sql_thread(admit, services().engine, identity, role, caller_address())
+    return on_control_thread(admit, services().engine, identity, role, caller_address())
 
 
 def _begin(user: User, how: str, wanted: str | None) -> Response:
     """A new session, in place of the one that the browser had."""
     old = request.cookies.get(SESSION_COOKIE, "")
     sessions = Sessions(services().engine)
-    new = on_sql_thread(sessions.begin, user, caller_address(), how, old)
+    new = on_control_thread(sessions.begin, user, caller_address(), how, old)
     response = redirect(safe_next(wanted), 303)
     begin_session(response, new.cookie)
     return response

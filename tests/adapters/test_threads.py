@@ -8,12 +8,20 @@ import gevent
 import pytest
 
 from gateway.adapters.threads import (
+    CONTROL_THREADS,
     COUNTING_THREADS,
     DISK_THREADS,
+    EXPORT_THREADS,
+    PASSWORD_THREADS,
+    REPORT_THREADS,
     SQL_THREADS,
+    on_control_thread,
     on_counting_thread,
     on_disk_thread,
+    on_export_thread,
     on_intent_thread,
+    on_password_thread,
+    on_report_thread,
     on_sql_thread,
 )
 
@@ -22,6 +30,12 @@ POOLS: list[tuple[Run, int, Run]] = [
     (on_counting_thread, COUNTING_THREADS, on_sql_thread),
     (on_sql_thread, SQL_THREADS, on_counting_thread),
     (on_disk_thread, DISK_THREADS, on_sql_thread),
+    # Whatever the control plane does, policies are loaded, and keys can be revoked.
+    (on_control_thread, CONTROL_THREADS, on_sql_thread),
+    (on_report_thread, REPORT_THREADS, on_sql_thread),
+    (on_report_thread, REPORT_THREADS, on_control_thread),
+    (on_export_thread, EXPORT_THREADS, on_report_thread),
+    (on_password_thread, PASSWORD_THREADS, on_control_thread),
 ]
 
 

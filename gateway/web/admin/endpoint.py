@@ -23,7 +23,7 @@ from gateway.adapters.directory_values import (
     InTheWay,
     NotThere,
 )
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_report_thread
 from gateway.core import errors
 from gateway.core.errors import ApiError
 from gateway.core.money import InvalidAmount
@@ -77,13 +77,17 @@ class Call(Generic[_Q, _B]):
 
     def sql(self, ask: Callable[..., _T], *args: Any) -> _T:
         """What ``ask(*args)`` says, in a thread that may wait for the database."""
-        return on_sql_thread(ask, *args)
+        return on_control_thread(ask, *args)
+
+    def report(self, ask: Callable[..., _T], *args: Any) -> _T:
+        """The same for what may take long: nothing else of this API waits for it."""
+        return on_report_thread(ask, *args)
 
     def change(self, make: Callable[[Directory], _T]) -> _T:
         """Make a change, and announce it: every replica decides by it within a second."""
         directory = self.directory
-        done = on_sql_thread(make, directory)
-        announce(self.at, on_sql_thread(directory.version))
+        done = on_control_thread(make, directory)
+        announce(self.at, on_control_thread(directory.version))
         return done
 
 

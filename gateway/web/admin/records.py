@@ -198,7 +198,9 @@ def record_list(call: Call[Any, Any], query: OwnRecordsQuery) -> Records:
         scope_client_id=call.principal.client_scope(),
     )
     after = _after(query.cursor)
-    page = call.sql(lambda: records_page(call.at.engine, filters, after=after, limit=query.limit))
+    page = call.report(
+        lambda: records_page(call.at.engine, filters, after=after, limit=query.limit)
+    )
     return Records(
         data=[record_answer(row) for row in page.rows],
         next=None if page.after is None else str(page.after),
@@ -245,7 +247,7 @@ def read_record(call: Call[NoQuery, NoBody], request_id: str) -> ExplainedAnswer
 
     A client's key sees those of its client.
     """
-    found = call.sql(explained, call.at.engine, request_id)
+    found = call.report(explained, call.at.engine, request_id)
     if found is None or not _is_seen(call, found.first):
         raise not_found("record", request_id[:64])
     return _explained(found, request_id)

@@ -113,14 +113,14 @@ def usage_answer(call: Call[Any, Any], query: OwnUsageQuery) -> Usage:
     place = cursors.read(query.cursor, int)
     start = 0 if place is None else place[0]
     engine = call.at.engine
-    total = call.sql(reports.totals, engine, selection)
+    total = call.report(reports.totals, engine, selection)
     rows: list[UsageRow] = []
     if query.step is not None:
-        points = call.sql(reports.series, engine, selection, query.step, query.group_by)
+        points = call.report(reports.series, engine, selection, query.step, query.group_by)
         rows = [_row(point) for point in points]
     elif query.group_by is not None:
         rows = [
-            _row(group) for group in call.sql(reports.grouped, engine, selection, query.group_by)
+            _row(group) for group in call.report(reports.grouped, engine, selection, query.group_by)
         ]
     shown = rows[start : start + query.limit]
     more = start + query.limit

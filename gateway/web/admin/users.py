@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from gateway.adapters.accounts import Accounts, User, user_facts
 from gateway.adapters.passwords import hash_password
-from gateway.adapters.threads import on_counting_thread
+from gateway.adapters.threads import on_password_thread
 from gateway.core.credentials import (
     EMAIL_LENGTH_MAX,
     PASSWORD_LENGTH_MAX,
@@ -127,7 +127,7 @@ def create_user(call: Call[NoQuery, NewUser]) -> UserAnswer:
             checked_password(body.password, body.email)
         except CredentialError as error:
             raise BadRequest(f"password: {error}.", param="password") from None
-        hashed = on_counting_thread(hash_password, body.password)
+        hashed = on_password_thread(hash_password, body.password)
 
     def make() -> User:
         made = accounts.create(

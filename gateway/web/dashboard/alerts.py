@@ -15,7 +15,7 @@ from gateway.adapters.alert_rules import AlertRules
 from gateway.adapters.directory import Directory
 from gateway.adapters.directory_values import checked_name
 from gateway.adapters.table_files import Column, Kind
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.alerts import PERCENTS, AlertKind, ChannelKind
 from gateway.core.roles import Principal, Role
 from gateway.web import principals
@@ -60,7 +60,7 @@ def every() -> Response:
     wanted = request.args.get("before", "")
     before = int(wanted) if wanted.isascii() and wanted.isdigit() else None
     rows = alert_events.LOG_ROWS
-    log = on_sql_thread(alert_events.log, engine, rows, before)
+    log = on_control_thread(alert_events.log, engine, rows, before)
     older = f"/alerts?before={log[-1]['id']}" if len(log) == rows else None
     return shell.render(
         "alerts.html",
@@ -68,8 +68,8 @@ def every() -> Response:
         title="Alerts",
         log=log,
         page=shell.Page(f"{len(log)} alerts, newest first", "/alerts" if before else None, older),
-        rules=on_sql_thread(_rules(viewer).all),
-        channels=on_sql_thread(_channels(viewer).all),
+        rules=on_control_thread(_rules(viewer).all),
+        channels=on_control_thread(_channels(viewer).all),
         may_change=viewer.may_administer,
         kinds=dict(KINDS),
         channel_kinds=dict(CHANNEL_KINDS),
@@ -81,7 +81,7 @@ def create_rule() -> Response:
     """Make a rule."""
     viewer = principals.principal(Role.ADMIN)
     rules = _rules(viewer)
-    channels = [channel["name"] for channel in on_sql_thread(_channels(viewer).all)]
+    channels = [channel["name"] for channel in on_control_thread(_channels(viewer).all)]
     form = Form({"kind": AlertKind.THRESHOLD.value, "on": "all:"})
     places = _places(viewer)
     if request.method == "POST":
@@ -98,7 +98,9 @@ def create_rule() -> Response:
         percents = form.optional("percents", _percents) or []
 
         def make() -> dict[str, Any]:
-            return on_sql_thread(lambda: rules.create(name, kind, chosen, percents=percents, **on))
+            return on_control_thread(
+                lambda: rules.create(name, kind, chosen, percents=percents, **on)
+            )
 
         fields = {"percentages": "percents", "unusual spending": "on"}
         if forms.attempt(viewer, form, make, fields=fields) is not None:
@@ -127,7 +129,7 @@ def create_channel() -> Response:
         target = form.checked("target", str)
 
         def make() -> NewSecret:
-            return on_sql_thread(_channels(viewer).create, name, kind, target)
+            return on_control_thread(_channels(viewer).create, name, kind, target)
 
         fields = {"target": "target", "address": "target", "host": "target"}
         made = forms.attempt(viewer, form, make, fields=fields)
@@ -164,7 +166,7 @@ def remove(what: str) -> Response:
 
         def make() -> bool:
             gone = _channels(viewer).remove if kind == "channel" else _rules(viewer).remove
-            on_sql_thread(gone, name)
+            on_control_thread(gone, name)
             return True
 
         form = Form.sent()
@@ -197,8 +199,8 @@ def _rules(viewer: Principal) -> AlertRules:
 def _places(viewer: Principal) -> list[tuple[str, str]]:
     """What a rule may be on: values and labels of a select."""
     directory = Directory(services().engine, viewer)
-    budgets, teams = on_sql_thread(directory.budgets), on_sql_thread(directory.teams)
-    clients = on_sql_thread(directory.clients)
+    budgets, teams = on_control_thread(directory.budgets), on_control_thread(directory.teams)
+    clients = on_control_thread(directory.clients)
     return [
         ("all:", "Everything"),
         *((f"budget:{row.name}", f"Budget {row.name}") for row in budgets),

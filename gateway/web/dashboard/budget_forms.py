@@ -17,7 +17,7 @@ from gateway.adapters.directory_values import (
     checked_pattern,
     checked_zone,
 )
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.budgets import Enforcement, WindowKind
 from gateway.core.errors import NotFound
 from gateway.core.etags import etag_of
@@ -141,7 +141,7 @@ def remove(budget_id: int) -> Response:
 
 def _changeable(viewer: Principal, budget_id: int) -> Row[Any]:
     try:
-        row = on_sql_thread(Directory(services().engine, viewer).budget, budget_id)
+        row = on_control_thread(Directory(services().engine, viewer).budget, budget_id)
     except NotThere as error:
         raise NotFound(f"There is no budget {budget_id}.") from error
     team_id = row.team_id if row.team_id is not None else row.client_team_id
@@ -165,8 +165,10 @@ def _places(viewer: Principal) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if viewer.may_administer:
         found.append(("organization:0", "The organization"))
-        found += [(f"team:{row.id}", f"Team {row.name}") for row in on_sql_thread(directory.teams)]
-    for row in on_sql_thread(directory.clients):
+        found += [
+            (f"team:{row.id}", f"Team {row.name}") for row in on_control_thread(directory.teams)
+        ]
+    for row in on_control_thread(directory.clients):
         if viewer.may_change_client(row.team_id):
             found.append((f"client:{row.id}", f"Client {row.name} of {row.team_name}"))
     return found

@@ -16,7 +16,7 @@ from gateway.adapters.redis_counters import StoreDown
 from gateway.adapters.redis_replies import CountersLost
 from gateway.adapters.spend_history import SpendHistory
 from gateway.adapters.tables import clients
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_report_thread
 from gateway.core.budgets import FOREVER_MS, Enforcement
 from gateway.core.forecast import Basis, Forecast, forecast
 from gateway.core.roles import Principal
@@ -190,13 +190,13 @@ def budget_lines(
     With ``team_id`` or ``client_id``, those that a request of that team or client falls under.
     """
     at = services()
-    found = on_sql_thread(visible_budgets, at.engine, viewer, team_id, client_id)
+    found = on_control_thread(visible_budgets, at.engine, viewer, team_id, client_id)
     rows = [row for row, _ in found]
     states, counted = states_of(rows, now)
     both = sorted(zip(rows, states, strict=True), key=_urgency)
     shown = both[:limit]
     history = _history()
-    hours = on_sql_thread(lambda: [history.hours(row, now) for row, _ in shown])
+    hours = on_report_thread(lambda: [history.hours(row, now) for row, _ in shown])
     lines = tuple(
         line_of(row, state, known, now) for (row, state), known in zip(shown, hours, strict=True)
     )
@@ -211,7 +211,7 @@ def states_of(rows: Sequence[Row[Any]], now: datetime) -> tuple[list[BudgetState
     try:
         return counted_states(at.budgets, rows), True
     except (StoreDown, CountersLost):
-        return on_sql_thread(recorded_states, at.engine, rows, now), False
+        return on_control_thread(recorded_states, at.engine, rows, now), False
 
 
 def line_of(row: Any, state: BudgetState, hours: Mapping[int, int], now: datetime) -> BudgetLine:
@@ -266,9 +266,9 @@ def _history() -> SpendHistory:
 
 
 def hours_of(row: Row[Any], now: datetime) -> dict[int, int]:
-    """What counts against one budget by hour, as far back as forecasts look. On the SQL thread."""
+    """What counts against one budget by hour, as far back as forecasts look. Asks the database."""
     history = _history()
-    return on_sql_thread(history.hours, row, now)
+    return on_report_thread(history.hours, row, now)
 
 
 def moment_of(milliseconds: int) -> datetime | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from werkzeug.wrappers import Response
 
 from gateway.adapters.budget_history import PastWindow, RefusedHour, refusals_of, windows_of
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_report_thread
 from gateway.core.budgets import HOUR_MS, WindowKind
 from gateway.core.errors import NotFound
 from gateway.core.roles import Role
@@ -71,14 +71,14 @@ def show(budget_id: int) -> Response:
     viewer = principals.principal()
     now = datetime.now(UTC)
     engine = services().engine
-    found = on_sql_thread(visible_budgets, engine, viewer)
+    found = on_control_thread(visible_budgets, engine, viewer)
     row, team_id = next(((one, team) for one, team in found if one.id == budget_id), (None, None))
     if row is None:
         raise NotFound("There is no such budget in force, or it is not yours to see.")
     (state,), counted = states_of([row], now)
     hours = hours_of(row, now)
     line = line_of(row, state, hours, now)
-    windows, refused = on_sql_thread(_past, engine, budget_id, now)
+    windows, refused = on_report_thread(_past, engine, budget_id, now)
     own = [hour for hour in refused if viewer.client_id in (None, hour.client_id)]
     return shell.render(
         "budget.html",

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from gateway.adapters import audit_log
 from gateway.adapters.audit_log import Entry, Filters, Page
 from gateway.adapters.table_files import Column, Kind
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.roles import Role
 from gateway.web import principals
 from gateway.web.current import services
@@ -84,7 +84,7 @@ def changes() -> Response:
         return exports.as_file(kind, "audit-log", COLUMNS, _batches(engine, filters))
     before = query.get("before", "")
     page = Page(before=int(before)) if before.isascii() and before.isdigit() else Page()
-    found = on_sql_thread(audit_log.entries, engine, filters, page)
+    found = on_control_thread(audit_log.entries, engine, filters, page)
     older = None if found.next is None else _path(query, before=str(found.next.before))
     return shell.render(
         "changes.html",

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from gateway.adapters.directory import Directory
 from gateway.adapters.directory_facts import client_facts
 from gateway.adapters.directory_values import NotThere, checked_name, checked_pattern
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.errors import NotFound
 from gateway.core.etags import etag_of
 from gateway.core.money import usd_from_nano
@@ -121,7 +121,7 @@ def remove(client_id: int) -> Response:
 def changeable(viewer: Principal, client_id: int) -> Row[Any]:
     """A client that ``viewer`` may change. Raises NotFound and Forbidden."""
     try:
-        row = on_sql_thread(Directory(services().engine, viewer).client, client_id)
+        row = on_control_thread(Directory(services().engine, viewer).client, client_id)
     except NotThere as error:
         raise NotFound(f"There is no client {client_id}.") from error
     if not viewer.sees_client(row.team_id, row.id):
@@ -140,7 +140,7 @@ def crumbs_of(row: Row[Any]) -> list[shell.Crumb]:
 
 
 def _teams(viewer: Principal) -> list[tuple[int, str]]:
-    rows = on_sql_thread(Directory(services().engine, viewer).teams)
+    rows = on_control_thread(Directory(services().engine, viewer).teams)
     return [(row.id, row.name) for row in rows if viewer.may_change_client(row.id)]
 
 

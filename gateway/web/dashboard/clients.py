@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from gateway.adapters.directory import Directory
 from gateway.adapters.directory_values import NotThere
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_report_thread
 from gateway.core.errors import NotFound
 from gateway.core.roles import Principal, Role
 from gateway.web import principals
@@ -45,7 +45,7 @@ def show(client_id: int) -> Response:
     """One client."""
     viewer = principals.principal(Role.ADMIN, Role.FINANCE, Role.OWNER)
     now = datetime.now(UTC)
-    client, keys = on_sql_thread(client_and_keys, services().engine, client_id, now)
+    client, keys = on_control_thread(client_and_keys, services().engine, client_id, now)
     if not viewer.sees_client(client.team_id, client.id):
         raise NotFound(_ABSENT)
     team = shell.Crumb(client.team_name, f"/teams/{client.team_id}")
@@ -63,7 +63,7 @@ def me() -> Response:
         return redirect("/", 303)
     now = datetime.now(UTC)
     assert viewer.client_id is not None
-    client, keys = on_sql_thread(client_and_keys, services().engine, viewer.client_id, now)
+    client, keys = on_control_thread(client_and_keys, services().engine, viewer.client_id, now)
     return _page(viewer, client, keys, "/me", "My usage", [], now)
 
 
@@ -78,7 +78,7 @@ def _page(
 ) -> Response:
     scope = scopes.for_request(scopes.client_scope(path, client.id))
     engine, query = services().engine, request.args.to_dict(flat=False)
-    report = on_sql_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
+    report = on_report_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
     if kind := exports.wanted():
         return spend_file(kind, f"client-{client.id}", report.view, report.spend)
     return shell.render(

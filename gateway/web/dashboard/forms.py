@@ -25,7 +25,7 @@ from gateway.adapters.directory_values import (
     InTheWay,
     NotThere,
 )
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.errors import Forbidden, NotFound
 from gateway.core.money import InvalidAmount, nano_from_usd
 from gateway.core.roles import Principal
@@ -165,8 +165,8 @@ def change(viewer: Principal, make: Callable[[Directory], _T]) -> _T:
     """
     at = services()
     directory = Directory(at.engine, viewer)
-    done = on_sql_thread(make, directory)
-    announce(at, on_sql_thread(directory.version))
+    done = on_control_thread(make, directory)
+    announce(at, on_control_thread(directory.version))
     return done
 
 
@@ -191,7 +191,7 @@ def attempt(
         raise NotFound(_sentence(str(error))) from error
     except ChangedMeanwhile:
         assert subject is not None
-        form.conflict = on_sql_thread(_who_changed, services().engine, viewer, *subject)
+        form.conflict = on_control_thread(_who_changed, services().engine, viewer, *subject)
     except DirectoryError as error:
         form.fail(_place(error, fields or {}), str(error))
     return None

@@ -10,7 +10,7 @@ from flask import Response
 from gateway import __version__
 from gateway.adapters.redis_budgets import StoreDown
 from gateway.adapters.table_files import Column
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.adapters.vital_signs import ALIVE_MS, RedisSigns, Signs, moment_of, redis_signs, told
 from gateway.core.roles import Role
 from gateway.web import principals
@@ -78,7 +78,7 @@ def read(at: Services) -> Signs:
         redis, redis_error = redis_signs(at.budgets), ""
     except StoreDown as error:
         redis, redis_error = None, str(error)
-    sql, sql_error = on_sql_thread(told, at.engine)
+    sql, sql_error = on_control_thread(told, at.engine)
     return Signs(redis, redis_error, sql, sql_error)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from gateway.adapters.directory import Directory, NewKey
 from gateway.adapters.directory_facts import key_facts
 from gateway.adapters.directory_values import NotThere, checked_name
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.errors import NotFound
 from gateway.core.etags import etag_of
 from gateway.core.roles import Principal, Role
@@ -158,7 +158,7 @@ def revoke(key_id: int) -> Response:
 def _changeable(viewer: Principal, key_id: int) -> tuple[Row[Any], Row[Any]]:
     """A key that still works, and its client. Raises NotFound and Forbidden."""
     try:
-        key = on_sql_thread(Directory(services().engine, viewer).key, key_id)
+        key = on_control_thread(Directory(services().engine, viewer).key, key_id)
     except NotThere as error:
         raise NotFound(f"There is no key {key_id}.") from error
     client = changeable(viewer, key.client_id)

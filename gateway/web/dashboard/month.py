@@ -90,7 +90,7 @@ def _hours(engine: Engine, selection: Selection) -> dict[int, int]:
 
 
 def read_month(engine: Engine, selection: Selection, past: PastHours, now: datetime) -> Month:
-    """This month of what is selected. On the SQL thread."""
+    """This month of what is selected. Asks the database."""
     at_ms = int(now.timestamp() * 1000)
     window = window_at(WindowKind.MONTH, "UTC", at_ms)
     start, today = month_of(now), day_of(now)

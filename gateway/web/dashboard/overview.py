@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from flask import redirect, request
 from werkzeug.wrappers import Response
 
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_report_thread
 from gateway.core.roles import Role
 from gateway.web import principals
 from gateway.web.current import services
@@ -28,7 +28,7 @@ def show() -> Response:
         return redirect("/me", 303)
     now = datetime.now(UTC)
     query = request.args.to_dict(flat=False)
-    report = on_sql_thread(
+    report = on_report_thread(
         scopes.read,
         services().engine,
         scopes.for_request(scopes.everything(viewer)),

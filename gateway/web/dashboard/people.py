@@ -13,7 +13,7 @@ from gateway.adapters.directory import Directory
 from gateway.adapters.directory_values import checked_name
 from gateway.adapters.passwords import hash_password
 from gateway.adapters.table_files import Column, Kind
-from gateway.adapters.threads import on_password_thread, on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_password_thread
 from gateway.core.credentials import CredentialError, checked_email, checked_password
 from gateway.core.errors import NotFound
 from gateway.core.roles import Principal, Role
@@ -47,14 +47,14 @@ def every() -> Response:
     """Who may sign in, and which programs may ask."""
     viewer = principals.principal(Role.ADMIN)
     engine, now = services().engine, datetime.now(UTC)
-    users = on_sql_thread(Accounts(engine).users)
+    users = on_control_thread(Accounts(engine).users)
     if kind := exports.wanted():
         rows = [
             (u.email, u.name, u.role, u.team_name, ways(u), u.disabled_at, u.created_at)
             for u in users
         ]
         return exports.as_file(kind, "people", COLUMNS, exports.one_batch(rows))
-    tokens = on_sql_thread(AdminTokens(engine).tokens)
+    tokens = on_control_thread(AdminTokens(engine).tokens)
     return shell.render(
         "people.html",
         viewer,
@@ -84,7 +84,7 @@ def create() -> Response:
 
         def make() -> int:
             hashed = None if password is None else on_password_thread(hash_password, password)
-            return on_sql_thread(
+            return on_control_thread(
                 lambda: Accounts(services().engine).create(
                     viewer,
                     email,
@@ -116,7 +116,7 @@ def edit(user_id: int) -> Response:
     """Change somebody's role or password, or whether the account works."""
     viewer = principals.principal(Role.ADMIN)
     engine = services().engine
-    user = next((u for u in on_sql_thread(Accounts(engine).users) if u.id == user_id), None)
+    user = next((u for u in on_control_thread(Accounts(engine).users) if u.id == user_id), None)
     if user is None:
         raise NotFound(f"There is no account {user_id}.")
     form = Form({"role": user.role.value, "team": user.team_name or ""})
@@ -152,12 +152,12 @@ def _changed(viewer: Principal, user: User, form: Form) -> str | None:
     def make() -> str:
         if what == "password":
             hashed = on_password_thread(hash_password, password)
-            on_sql_thread(accounts.set_password, viewer, email, hashed)
+            on_control_thread(accounts.set_password, viewer, email, hashed)
             return f"{email} has a new password, and is signed out everywhere."
         if what in ("disable", "enable"):
-            on_sql_thread(getattr(accounts, what), viewer, email)
+            on_control_thread(getattr(accounts, what), viewer, email)
             return f"The account {email} is {what}d."
-        on_sql_thread(accounts.change_role, viewer, email, role, team)
+        on_control_thread(accounts.change_role, viewer, email, role, team)
         return f"{email} is {role} now."
 
     return forms.attempt(viewer, form, make, fields={"team": "team", "owner": "team"})
@@ -181,7 +181,7 @@ def _password(form: Form, email: str) -> str:
 
 
 def _teams(viewer: Principal) -> list[tuple[str, str]]:
-    rows = on_sql_thread(Directory(services().engine, viewer).teams)
+    rows = on_control_thread(Directory(services().engine, viewer).teams)
     return [("", "No team"), *((row.name, row.name) for row in rows)]
 
 
@@ -199,7 +199,7 @@ def create_token() -> Response:
         expires_in = form.days("expires_days")
 
         def make() -> Any:
-            return on_sql_thread(
+            return on_control_thread(
                 lambda: AdminTokens(services().engine).create(
                     viewer, name, role, team=team, expires_in=expires_in
                 )
@@ -233,7 +233,7 @@ def revoke_token(token_id: int) -> Response:
     """Stop a token, after a page that asks whether to."""
     viewer = principals.principal(Role.ADMIN)
     tokens = AdminTokens(services().engine)
-    token = next((t for t in on_sql_thread(tokens.tokens) if t.id == token_id), None)
+    token = next((t for t in on_control_thread(tokens.tokens) if t.id == token_id), None)
     if token is None:
         raise NotFound(f"There is no admin token {token_id}.")
     form = Form()
@@ -241,7 +241,7 @@ def revoke_token(token_id: int) -> Response:
         form = Form.sent()
 
         def make() -> bool:
-            on_sql_thread(tokens.revoke, viewer, token_id)
+            on_control_thread(tokens.revoke, viewer, token_id)
             return True
 
         if forms.attempt(viewer, form, make):
@@ -281,7 +281,7 @@ def tags() -> Response:
         fields = {"tag": "name", "name": "name"}
         if forms.attempt(viewer, form, lambda: forms.change(viewer, make), fields=fields):
             return forms.done("/tags", f"Requests may carry the tag {name} from now on.")
-    rows = on_sql_thread(Directory(services().engine, viewer).tag_keys)
+    rows = on_control_thread(Directory(services().engine, viewer).tag_keys)
     if kind := exports.wanted():
         columns = Column("name"), Column("created_at", Kind.MOMENT)
         cells = [(row.name, row.created_at) for row in rows]

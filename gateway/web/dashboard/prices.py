@@ -15,7 +15,7 @@ from gateway.adapters.directory_values import DirectoryError
 from gateway.adapters.price_changes import Override, set_price
 from gateway.adapters.price_rows import all_prices, price_by_id, prices_in_force
 from gateway.adapters.table_files import Column, Kind
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.errors import NotFound
 from gateway.core.explanations import rate_text
 from gateway.core.money import display_usd
@@ -61,7 +61,7 @@ def prices() -> Response:
     viewer = principals.principal()
     pattern, own = request.args.get("model", "").strip(), request.args.get("own") == "1"
     now = datetime.now(UTC)
-    every = on_sql_thread(prices_in_force, services().engine, now)
+    every = on_control_thread(prices_in_force, services().engine, now)
     found = [
         price for price in every if _matches(price, pattern) and (price.is_override or not own)
     ]
@@ -86,10 +86,10 @@ def one(price_id: int) -> Response:
     """All rates of one price row, and the rows of its model before and after it."""
     viewer = principals.principal()
     engine, now = services().engine, datetime.now(UTC)
-    price = on_sql_thread(price_by_id, engine, price_id)
+    price = on_control_thread(price_by_id, engine, price_id)
     if price is None:
         raise NotFound(f"There is no price {price_id}.")
-    history = [row for row in on_sql_thread(all_prices, engine) if row.model == price.model]
+    history = [row for row in on_control_thread(all_prices, engine) if row.model == price.model]
     if kind := exports.wanted():
         rows = [cells for row in history for cells in _cells(row)]
         return exports.as_file(kind, f"price-{price_id}", COLUMNS, exports.one_batch(rows))
@@ -139,7 +139,9 @@ def create() -> Response:
         title="Set a price",
         crumbs=[PRICES],
         meters=[(meter.value, _label(meter), meter in shown) for meter in Meter],
-        models=[price.model for price in on_sql_thread(prices_in_force, services().engine, now)],
+        models=[
+            price.model for price in on_control_thread(prices_in_force, services().engine, now)
+        ],
     )
 
 
@@ -166,7 +168,7 @@ def _override(form: Form) -> Override:
 def _set(viewer: Principal, form: Form, override: Override) -> Price | None:
     at = services()
     try:
-        made = on_sql_thread(set_price, at.engine, override, viewer)
+        made = on_control_thread(set_price, at.engine, override, viewer)
     except InvalidOverride as error:
         message = str(error).replace("say --free", "tick the box below").replace("--", "")
         named = next((m.value for m in Meter if f"the {m.value} price" in message), "")
@@ -175,7 +177,7 @@ def _set(viewer: Principal, form: Form, override: Override) -> Price | None:
     except DirectoryError as error:
         form.fail("", str(error))
         return None
-    announce(at, on_sql_thread(Directory(at.engine, viewer).version))
+    announce(at, on_control_thread(Directory(at.engine, viewer).version))
     return made
 
 

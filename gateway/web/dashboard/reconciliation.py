@@ -21,7 +21,7 @@ from gateway.adapters.reconciliation_rows import (
     listed,
 )
 from gateway.adapters.table_files import Column, Kind
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.errors import NotFound
 from gateway.core.reconciling import Cause
 from gateway.core.roles import Principal, Role
@@ -86,7 +86,7 @@ class Difference:
 def every() -> Response:
     """The comparisons that were made, newest first."""
     viewer = principals.principal(Role.ADMIN, Role.FINANCE)
-    rows = on_sql_thread(listed, services().engine, _ROWS)
+    rows = on_control_thread(listed, services().engine, _ROWS)
     if kind := exports.wanted():
         cells = [_cells(row) for row in rows]
         return exports.as_file(kind, "reconciliations", COLUMNS, exports.one_batch(cells))
@@ -120,10 +120,10 @@ def decide(reconciliation_id: int) -> Response:
     approving = form.values.get("decision") == "approve"
     try:
         if approving:
-            posted = on_sql_thread(approve_reconciliation, engine, reconciliation_id, viewer)
+            posted = on_control_thread(approve_reconciliation, engine, reconciliation_id, viewer)
             said = f"{posted:,} adjustments are posted: what is recorded equals the bill."
         else:
-            on_sql_thread(dismiss, engine, reconciliation_id, viewer)
+            on_control_thread(dismiss, engine, reconciliation_id, viewer)
             said = "Dismissed: nothing is posted."
     except ReconciliationError as error:
         form.fail("", str(error))
@@ -137,13 +137,13 @@ def _read(reconciliation_id: int) -> tuple[Row[Any], Sequence[Row[Any]]]:
             return find(connection, reconciliation_id), lines_of(connection, reconciliation_id)
 
     try:
-        return on_sql_thread(read, services().engine)
+        return on_control_thread(read, services().engine)
     except ReconciliationError as error:
         raise NotFound(f"There is no reconciliation {reconciliation_id}.") from error
 
 
 def _page(viewer: Principal, row: Row[Any], lines: Sequence[Row[Any]], form: Form) -> Response:
-    posted = on_sql_thread(adjustments_of, services().engine, Source.RECONCILIATION, row.id)
+    posted = on_control_thread(adjustments_of, services().engine, Source.RECONCILIATION, row.id)
     causes: dict[str, int] = {}
     for line in lines:
         causes[line.cause] = causes.get(line.cause, 0) + line.cause_nano

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Row
 from gateway.adapters.explained_requests import ExplainedRecord, ExplainedRequest, explained
 from gateway.adapters.request_rows import Filters, models_used, names_within, page, pages
 from gateway.adapters.table_files import Column, Kind
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_report_thread
 from gateway.core.budgets import WindowKind, window_at
 from gateway.core.errors import NotFound
 from gateway.core.explanations import (
@@ -95,7 +95,7 @@ def explorer() -> Response:
     """Requests, newest first, by what the query asks for."""
     viewer = principals.principal()
     engine = services().engine
-    wanted = on_sql_thread(asked, engine, viewer, request.args, datetime.now(UTC))
+    wanted = on_report_thread(asked, engine, viewer, request.args, datetime.now(UTC))
     if kind := exports.wanted():
         return exports.as_file(kind, "requests", COLUMNS, _batches(engine, wanted.filters))
     return shell.render(
@@ -106,7 +106,7 @@ def explorer() -> Response:
         asked=wanted,
         presets=PRESETS,
         status_labels=STATUS_LABELS,
-        **on_sql_thread(_shown, engine, viewer, wanted),
+        **on_report_thread(_shown, engine, viewer, wanted),
     )
 
 
@@ -114,7 +114,7 @@ def explorer() -> Response:
 def one(request_id: str) -> Response:
     """How one request was charged."""
     viewer = principals.principal()
-    found = on_sql_thread(explained, services().engine, request_id)
+    found = on_report_thread(explained, services().engine, request_id)
     if found is None or not viewer.sees_client(found.first.team_id, found.first.client_id):
         raise NotFound(f"There is no record of a request {request_id[:80]}.")
     first = found.first

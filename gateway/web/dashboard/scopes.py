@@ -91,7 +91,7 @@ def read(
     past_hours: PastHours,
     now: datetime,
 ) -> Report:
-    """What ``query`` asks of ``scope``, as far as ``viewer`` may see it. On the SQL thread."""
+    """What ``query`` asks of ``scope``, as far as ``viewer`` may see it. Asks the database."""
     tags = tag_names(engine)
     view = view_of(scope.path, query, now, groups=scope.groups, tags=tags, fixed=scope.fixed)
     if scope.choices:

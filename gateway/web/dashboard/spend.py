@@ -1,6 +1,6 @@
 """What was spent on what: the figures, lists and charts that several pages share.
 
-``read_spend`` asks the rollups, on the SQL thread; the rest turns sums into what templates show.
+``read_spend`` asks the rollups, on a thread; the rest turns sums into what templates show.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from gateway.adapters.directory import Directory
 from gateway.adapters.directory_facts import team_facts
 from gateway.adapters.directory_values import NotThere, checked_name
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread
 from gateway.core.errors import NotFound
 from gateway.core.etags import etag_of
 from gateway.core.policy import Sharing
@@ -103,7 +103,7 @@ def remove(team_id: int) -> Response:
 
 def _team(viewer: Principal, team_id: int) -> Row[Any]:
     try:
-        return on_sql_thread(Directory(services().engine, viewer).team, team_id)
+        return on_control_thread(Directory(services().engine, viewer).team, team_id)
     except NotThere as error:
         raise NotFound(f"There is no team {team_id}.") from error
 

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from gateway.adapters import reports
 from gateway.adapters.directory import Directory
 from gateway.adapters.directory_values import NotThere
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_report_thread
 from gateway.core.errors import NotFound
 from gateway.core.reports import Group, Sums
 from gateway.core.roles import Principal, Role
@@ -57,7 +57,7 @@ def every() -> Response:
         return redirect(f"/teams/{viewer.team_id}", 303)
     now = datetime.now(UTC)
     query = request.args.to_dict(flat=False)
-    view, spend, rows, before = on_sql_thread(read_teams, services().engine, query, viewer, now)
+    view, spend, rows, before = on_report_thread(read_teams, services().engine, query, viewer, now)
     if kind := exports.wanted():
         return spend_file(kind, "teams", view, spend)
     budgets = budget_lines(viewer, now).lines
@@ -82,12 +82,12 @@ def show(team_id: int) -> Response:
         raise NotFound("There is no such team, or it is not yours to see.")
     now = datetime.now(UTC)
     engine, query = services().engine, request.args.to_dict(flat=False)
-    team, clients = on_sql_thread(_team_and_clients, engine, team_id)
+    team, clients = on_control_thread(_team_and_clients, engine, team_id)
     scope = scopes.for_request(scopes.team_scope(f"/teams/{team_id}", team_id))
-    report = on_sql_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
+    report = on_report_thread(scopes.read, engine, scope, query, viewer, scopes.past(), now)
     if kind := exports.wanted():
         return spend_file(kind, f"team-{team_id}", report.view, report.spend)
-    before = on_sql_thread(_before, engine, report.view, viewer, "client")
+    before = on_report_thread(_before, engine, report.view, viewer, "client")
     budgets = budget_lines(viewer, now, team_id=team_id)
     values = scopes.shown(report, now)
     values["tops"] = [top for top in values["tops"] if top[2] != "client"]

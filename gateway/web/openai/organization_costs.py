@@ -20,7 +20,7 @@ from gateway.core.time_buckets import COST_WIDTHS
 from gateway.core.usage_families import API_SOURCE
 from gateway.core.usage_results import is_counted, line_item_name, quantity_of
 from gateway.web.current import services
-from gateway.web.openai.organization_pages import Answer, from_sql, page
+from gateway.web.openai.organization_pages import Answer, from_reports, page
 from gateway.web.openai.organization_query import TAG, Query, query_of, reader
 
 blueprint = Blueprint("organization_costs", __name__)
@@ -35,7 +35,7 @@ def costs() -> Answer:
     query = query_of(reader(), COST_WIDTHS, FILTERS, GROUPS)
     tag = _tag(query)
     by = [name for name in query.by if name != "api_source" and not name.startswith(TAG)]
-    found = from_sql(cost_buckets, services().engine, query.page, query.only, by, tag)
+    found = from_reports(cost_buckets, services().engine, query.page, query.only, by, tag)
     return page(query.page, ((one.start, _result(query, by, tag, one)) for one in found))
 
 

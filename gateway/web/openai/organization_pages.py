@@ -11,7 +11,7 @@ from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.adapters.database import first_line
-from gateway.adapters.threads import on_sql_thread
+from gateway.adapters.threads import on_control_thread, on_report_thread
 from gateway.core.errors import StoreUnavailable
 from gateway.core.time_buckets import Page
 
@@ -24,8 +24,17 @@ _log = structlog.get_logger(__name__)
 
 def from_sql(call: Callable[..., _T], *args: Any) -> _T:
     """``call(*args)``, which asks the database. Raises StoreUnavailable where that fails."""
+    return _answered(lambda: on_control_thread(call, *args))
+
+
+def from_reports(call: Callable[..., _T], *args: Any) -> _T:
+    """The same for sums over usage, which may take long."""
+    return _answered(lambda: on_report_thread(call, *args))
+
+
+def _answered(ask: Callable[[], _T]) -> _T:
     try:
-        return on_sql_thread(call, *args)
+        return ask()
     except SQLAlchemyError as error:
         _log.warning("database.unavailable", reason=first_line(error))
         raise StoreUnavailable(

@@ -14,7 +14,7 @@ from gateway.core.time_buckets import USAGE_WIDTHS
 from gateway.core.usage_families import API_SOURCE, SOURCES, Family
 from gateway.core.usage_results import usage_fields
 from gateway.web.current import services
-from gateway.web.openai.organization_pages import Answer, from_sql, page
+from gateway.web.openai.organization_pages import Answer, from_reports, page
 from gateway.web.openai.organization_query import query_of, reader
 
 blueprint = Blueprint("organization_usage", __name__)
@@ -79,7 +79,7 @@ def file_search_calls() -> Answer:
 def _answer(family: Family) -> Answer:
     query = query_of(reader(), USAGE_WIDTHS, family.filters, family.group_by)
     by = [name for name in query.by if name != "api_source"]
-    found = from_sql(usage_buckets, services().engine, family, query.page, query.only, by)
+    found = from_reports(usage_buckets, services().engine, family, query.page, query.only, by)
     return page(query.page, ((one.start, _result(family, query.by, by, one)) for one in found))
 
 
