@@ -6,6 +6,7 @@ from gateway.web import openapi, preflight, probes, sign_in
 from gateway.web.admin import description
 from gateway.web.dashboard import (
     alerts,
+    api_docs,
     assets,
     budget_forms,
     budgets,
@@ -90,4 +91,5 @@ BLUEPRINTS = (
     reconciliation.blueprint,
     alerts.blueprint,
     people.blueprint,
+    api_docs.blueprint,
 )

@@ -55,6 +55,7 @@ def test_a_list_goes_on_where_it_ended_whatever_happens_meanwhile(
     directory.create_team("third")
     first = teams_page(engine, Slice(2))
     assert names(first) == ["search", "ads"]
+    assert first.after is not None
     assert first.after == first.rows[-1].id
     assert first.after is not None
     directory.create_team("fourth")

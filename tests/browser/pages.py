@@ -60,6 +60,7 @@ PAGES = (
     Shown("/requests"),
     Shown("/requests", Role.ADMIN, "range=30d&model=no-such-model"),
     Shown("/requests/<request_id>"),
+    Shown("/api-docs"),
 )
 
 NO_PAGES = re.compile(

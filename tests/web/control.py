@@ -32,8 +32,10 @@ BY = Principal("cli:tests", Role.ADMIN)
 class Control:
     """One deployment. Tests make people of their own, and share it."""
 
-    def __init__(self, folder: Path, redis_url: str, **settings: Any) -> None:
-        url = f"sqlite:///{folder / f'{uuid4().hex}.db'}"
+    def __init__(
+        self, folder: Path, redis_url: str, *, database_url: str | None = None, **settings: Any
+    ) -> None:
+        url = database_url or f"sqlite:///{folder / f'{uuid4().hex}.db'}"
         prefix = f"control-{uuid4().hex[:8]}"
         self.engine = open_migrated(url)
         self.directory = Directory(self.engine)

@@ -59,7 +59,7 @@ EnforcementField = Annotated[
 ScopeField = Annotated[Scope, Field(strict=False)]
 
 
-class State(Answer):
+class BudgetStateAnswer(Answer):
     """Where a budget stands in the window that is open now."""
 
     window_start: MomentText
@@ -91,7 +91,7 @@ class Budget(Answer):
     model_pattern: str | None
     tag: str | None
     created_at: MomentText
-    state: State
+    state: BudgetStateAnswer
     etag: ETag
 
 
@@ -156,10 +156,10 @@ def _states(call: Call[Any, Any], rows: Sequence[Row[Any]]) -> list[BudgetState]
         return call.sql(recorded_states, call.at.engine, rows, now())
 
 
-def _state(row: Row[Any], state: BudgetState) -> State:
+def _state(row: Row[Any], state: BudgetState) -> BudgetStateAnswer:
     end_ms = state.window.end_ms
     held = state.held_nano
-    return State(
+    return BudgetStateAnswer(
         window_start=timestamp(_moment(state.window.start_ms)),
         resets_at=None if end_ms == FOREVER_MS else timestamp(_moment(end_ms)),
         spent_usd=state.spent_nano,
