@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +99,6 @@ def with_history(
     return Deployment(rig, make_history(rig.engine, rig.budgets, at, days=days, per_day=per_day))
 
 
-def rows_of(path: Path) -> list[Mapping[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file, by the names of its columns."""
     return list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))

@@ -282,13 +282,20 @@ def export_requests(story: Story, folder: Path) -> None:
     saved = {kind: download(story, kind, folder) for kind in ("CSV", "Parquet")}
     rows = rows_of(saved["CSV"])
     assert {row["request_id"] for row in rows} >= set(story.requests)
-    assert sum(Decimal(row["cost"]) for row in rows) * NANO_PER_USD == cost
-    query = f"SELECT count(*), sum(cost) FROM '{saved['Parquet']}'"
-    assert duckdb.connect().execute(query).fetchone() == (len(rows), Decimal(cost) / NANO_PER_USD)
+    assert summed(rows) == cost
+    query = f"SELECT count(*), sum(cost_nano) FROM '{saved['Parquet']}'"
+    assert duckdb.connect().execute(query).fetchone() == (len(rows), cost)
     page.goto(f"/clients/{story.client_id}?range=24h")
     spend = rows_of(download(story, "CSV", folder))
-    assert sum(Decimal(row["cost"]) for row in spend) * NANO_PER_USD == cost
+    assert summed(spend) == cost
     assert sum(int(row["requests"]) for row in spend) == len(rows)
+
+
+def summed(rows: list[dict[str, str]]) -> int:
+    """The sum of the costs, which stand there in dollars and in nano-dollars."""
+    nano = sum(int(row["cost_nano"]) for row in rows)
+    assert sum(Decimal(row["cost_usd"]) for row in rows) * NANO_PER_USD == nano
+    return nano
 
 
 def download(story: Story, kind: str, folder: Path) -> Path:
