@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from gateway.adapters.alert_rows import Alerts
+from gateway.adapters.alert_channels import AlertChannels
+from gateway.adapters.alert_rules import AlertRules
 from gateway.adapters.control_tables import (
     adjustments,
     alert_events,
@@ -18,10 +19,11 @@ from gateway.adapters.control_tables import (
     reconciliations,
 )
 from gateway.adapters.usage_rows import record
+from gateway.core.alerts import AlertKind, ChannelKind
 from gateway.core.budgets import WindowKind
 from gateway.core.roles import Role
 from tests.adapters.recorded import event
-from tests.web.dashboard.visitor import CLI, Site, words
+from tests.web.dashboard.visitor import Site, words
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -108,7 +110,7 @@ def test_rules_and_channels_are_made_and_removed(site: Site) -> None:
     page = visitor.post("/alerts/rules/new", 422, **rule).text
     assert 'id="channels-error"' in page
     visitor.post("/alerts/rules/new", channels=["hook", "mail"], **rule)
-    (made,) = Alerts(site.engine, CLI).rules()
+    (made,) = AlertRules(site.engine).all()
     assert (made["percents"], made["budget"], made["channels"]) == (
         [90, 100],
         "month",
@@ -127,15 +129,12 @@ def test_rules_and_channels_are_made_and_removed(site: Site) -> None:
     assert "Remove all?" in visitor.get("/alerts/rule/remove?name=all")
     visitor.post("/alerts/rule/remove", name="all")
     visitor.post("/alerts/channel/remove", name="hook")
-    assert [item["name"] for item in Alerts(site.engine, CLI).channels()] == ["mail"]
+    assert [item["name"] for item in AlertChannels(site.engine).all()] == ["mail"]
 
 
 def test_what_was_told_is_logged(site: Site) -> None:
-    alerts = Alerts(site.engine, CLI)
-    alerts.create_channel("mail", kind=_email(), target="a@x.example")
-    from gateway.core.alerts import AlertKind
-
-    rule = alerts.create_rule("all", AlertKind.THRESHOLD, ["mail"])
+    AlertChannels(site.engine).create("mail", ChannelKind.EMAIL, "a@x.example")
+    rule = AlertRules(site.engine).create("all", AlertKind.THRESHOLD, ["mail"])
     facts = {
         "kind": "threshold",
         "rule": "all",
@@ -165,9 +164,3 @@ def test_what_was_told_is_logged(site: Site) -> None:
     assert "80 %" in words(visitor.get("/alerts"))
     rows = visitor.ask("/alerts?format=csv").text
     assert "budget:1:1000000000,80," in rows
-
-
-def _email() -> Any:
-    from gateway.core.alerts import ChannelKind
-
-    return ChannelKind.EMAIL
