@@ -82,10 +82,12 @@ def create() -> Response:
         role, team = _role_and_team(form)
         password = _password(form, email) if form.values.get("password") else None
 
+        accounts = Accounts(services().engine)
+
         def make() -> int:
             hashed = None if password is None else on_password_thread(hash_password, password)
             return on_control_thread(
-                lambda: Accounts(services().engine).create(
+                lambda: accounts.create(
                     viewer,
                     email,
                     role,
@@ -196,13 +198,11 @@ def create_token() -> Response:
     if request.method == "POST":
         form = Form.sent()
         name, (role, team) = form.checked("name", checked_name), _role_and_team(form)
-        expires_in = form.days("expires_days")
+        expires_in, tokens = form.days("expires_days"), AdminTokens(services().engine)
 
         def make() -> Any:
             return on_control_thread(
-                lambda: AdminTokens(services().engine).create(
-                    viewer, name, role, team=team, expires_in=expires_in
-                )
+                lambda: tokens.create(viewer, name, role, team=team, expires_in=expires_in)
             )
 
         fields = {"team": "team", "owner": "team"}

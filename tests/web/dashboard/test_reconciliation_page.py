@@ -23,7 +23,7 @@ from gateway.core.alerts import AlertKind, ChannelKind
 from gateway.core.budgets import WindowKind
 from gateway.core.roles import Role
 from tests.adapters.recorded import event
-from tests.web.dashboard.visitor import CLI, Site, words
+from tests.web.dashboard.visitor import Site, words
 
 DAY = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -110,7 +110,7 @@ def test_rules_and_channels_are_made_and_removed(site: Site) -> None:
     page = visitor.post("/alerts/rules/new", 422, **rule).text
     assert 'id="channels-error"' in page
     visitor.post("/alerts/rules/new", channels=["hook", "mail"], **rule)
-    (made,) = AlertRules(site.engine, CLI).all()
+    (made,) = AlertRules(site.engine).all()
     assert (made["percents"], made["budget"], made["channels"]) == (
         [90, 100],
         "month",
@@ -129,12 +129,12 @@ def test_rules_and_channels_are_made_and_removed(site: Site) -> None:
     assert "Remove all?" in visitor.get("/alerts/rule/remove?name=all")
     visitor.post("/alerts/rule/remove", name="all")
     visitor.post("/alerts/channel/remove", name="hook")
-    assert [item["name"] for item in AlertChannels(site.engine, CLI).all()] == ["mail"]
+    assert [item["name"] for item in AlertChannels(site.engine).all()] == ["mail"]
 
 
 def test_what_was_told_is_logged(site: Site) -> None:
-    AlertChannels(site.engine, CLI).create("mail", ChannelKind.EMAIL, "a@x.example")
-    rule = AlertRules(site.engine, CLI).create("all", AlertKind.THRESHOLD, ["mail"])
+    AlertChannels(site.engine).create("mail", ChannelKind.EMAIL, "a@x.example")
+    rule = AlertRules(site.engine).create("all", AlertKind.THRESHOLD, ["mail"])
     facts = {
         "kind": "threshold",
         "rule": "all",
