@@ -134,6 +134,7 @@ def pages(engine: Engine, filters: Filters, size: int = 5000) -> Iterator[Sequen
             return
 
 
+_ID_DIGITS_MAX = 18
 _NAMED = {"team": teams, "client": clients, "key": keys}
 
 
@@ -147,7 +148,8 @@ def id_by_name(
     """
     table = _NAMED[what]
     if text.isascii() and text.isdigit():
-        named = table.c.id == min(int(text), 2**63 - 1)
+        # More digits than any id has are not turned into a number.
+        named = table.c.id == (int(text) if len(text) <= _ID_DIGITS_MAX else 0)
     elif what == "key":
         return None
     else:

@@ -7,7 +7,10 @@ to the provider.
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, request
+from werkzeug.routing import IntegerConverter, Map
 
 from gateway.core.errors import UnknownEndpoint
 
@@ -15,10 +18,24 @@ _MODEL_NAMES = "/v1/models/"
 _AMBIGUOUS = ("//", "/.", "%", "\\", ";", "#")
 
 
+ID_MAX = 2**63 - 1
+"""Largest id that the databases know; a larger one names nothing, and they take it for an error."""
+
+
+class IdConverter(IntegerConverter):
+    """``<int:...>`` of a route: an id."""
+
+    regex = "[0-9]{1,19}"
+
+    def __init__(self, map: Map, **options: Any) -> None:  # noqa: A002 - as Werkzeug names it
+        super().__init__(map, **{"max": ID_MAX, **options})
+
+
 def install(app: Flask) -> None:
     """Refuse ambiguous paths before anything else looks at a request."""
     # The router would answer a doubled slash with a redirect, which clients follow.
     app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = IdConverter
 
     @app.before_request
     def _refuse() -> None:

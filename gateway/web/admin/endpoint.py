@@ -30,7 +30,7 @@ from gateway.core.money import InvalidAmount
 from gateway.core.price_overrides import InvalidOverride
 from gateway.core.roles import Principal, Role
 from gateway.web.admin.announcing import announce
-from gateway.web.admin.fields import ID_MAX, Body, Query
+from gateway.web.admin.fields import Body, Query
 from gateway.web.admin.reading import read_body, read_query, read_seen
 from gateway.web.current import Services, services
 from gateway.web.principals import principal
@@ -167,9 +167,6 @@ class Api:
 
 def _run(declared: Endpoint, view: Callable[..., BaseModel], path_ids: dict[str, Any]) -> Response:
     who = principal(*declared.roles)
-    for value in path_ids.values():
-        if isinstance(value, int) and value > ID_MAX:
-            raise errors.NotFound("There is nothing with this id.")
     call = Call(
         principal=who,
         query=read_query(declared.query),

@@ -57,9 +57,7 @@ def every() -> Response:
     engine = services().engine
     if kind := exports.wanted():
         return exports.as_file(kind, "alerts", COLUMNS, _batches(engine))
-    wanted = request.args.get("before", "")
-    before = int(wanted) if wanted.isascii() and wanted.isdigit() else None
-    rows = alert_events.LOG_ROWS
+    before, rows = shell.before_id(), alert_events.LOG_ROWS
     log = on_control_thread(alert_events.log, engine, rows, before)
     older = f"/alerts?before={log[-1]['id']}" if len(log) == rows else None
     return shell.render(

@@ -82,8 +82,7 @@ def changes() -> Response:
     filters, wrong = _filters(query)
     if kind := exports.wanted():
         return exports.as_file(kind, "audit-log", COLUMNS, _batches(engine, filters))
-    before = query.get("before", "")
-    page = Page(before=int(before)) if before.isascii() and before.isdigit() else Page()
+    page = Page(before=shell.before_id())
     found = on_control_thread(audit_log.entries, engine, filters, page)
     older = None if found.next is None else _path(query, before=str(found.next.before))
     return shell.render(

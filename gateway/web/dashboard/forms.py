@@ -26,7 +26,7 @@ from gateway.adapters.directory_values import (
     NotThere,
 )
 from gateway.adapters.threads import on_control_thread
-from gateway.core.errors import Forbidden, NotFound
+from gateway.core.errors import BadRequest, Forbidden, NotFound
 from gateway.core.money import InvalidAmount, nano_from_usd
 from gateway.core.roles import Principal
 from gateway.web.admin.announcing import announce
@@ -52,7 +52,9 @@ class Form:
 
     @classmethod
     def sent(cls) -> Form:
-        """The form of the current request."""
+        """The form of the current request. Raises BadRequest for what no text may have in it."""
+        if any("\0" in value for value in request.form.values()):
+            raise BadRequest("A form has no NUL in it.")
         return cls({name: value.strip() for name, value in request.form.items()})
 
     @property

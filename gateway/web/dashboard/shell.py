@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -27,7 +27,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from gateway.core.errors import ApiError
+from gateway.core.errors import ApiError, BadRequest
 from gateway.core.roles import Principal, Role
 from gateway.web import principals
 from gateway.web.dashboard import assets, formats
@@ -47,6 +47,8 @@ HTMX = {
 
 _FLASH = "faregate_note"
 _FLASH_SECONDS = 60
+_ID_DIGITS_MAX = 18
+"""So that databases know every id that is asked for."""
 _TONES = ("good", "info", "warn", "bad")
 _ROLES = {
     Role.ADMIN: "Platform engineer",
@@ -140,6 +142,12 @@ def pages(name: str) -> Blueprint:
     """A blueprint of pages: its errors are pages too."""
     made = Blueprint(name, __name__)
 
+    @made.before_request
+    def _refuse_nul() -> None:
+        # No name has it, and PostgreSQL takes a text with it for an error.
+        if any("\0" in text for text in (request.path, *request.args, *_given())):
+            raise BadRequest("An address has no NUL in it.")
+
     @made.errorhandler(ApiError)
     def _api_error(error: ApiError) -> ResponseReturnValue:
         return error_page(error.status, error.message)
@@ -151,6 +159,22 @@ def pages(name: str) -> Blueprint:
         return error_page(error.code or 500, error.description or error.name)
 
     return made
+
+
+def _given() -> Iterator[str]:
+    """Every value of the query."""
+    for values in request.args.listvalues():
+        yield from values
+
+
+def before_id() -> int | None:
+    """The id of the query's ``before``, of which older entries are shown; None for the newest.
+
+    What is no id is left out: an address that somebody cut short still shows something.
+    """
+    text = request.args.get("before", "")
+    is_id = text.isascii() and text.isdigit() and len(text) <= _ID_DIGITS_MAX
+    return int(text) if is_id else None
 
 
 def render(
