@@ -76,7 +76,8 @@ CALLERS = (
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A budget, and the share of its limit that is spent in the present window."""
+    """A budget, and the share of its limit that is spent in the present window; of a day or a
+    week, in the dearest."""
 
     name: str
     window: WindowKind
@@ -91,8 +92,8 @@ LIMITS = (
     Limit("search-monthly", WindowKind.MONTH, 480, team="search"),
     Limit("support-monthly", WindowKind.MONTH, 870, team="support"),
     Limit("research-monthly", WindowKind.MONTH, 1000, team="research"),
-    Limit("platform-weekly", WindowKind.WEEK, 560, team="platform"),
-    Limit("chatbot-daily", WindowKind.DAY, 350, client="chatbot", enforcement=Enforcement.EXPECTED),
+    Limit("platform-weekly", WindowKind.WEEK, 960, team="platform"),
+    Limit("chatbot-daily", WindowKind.DAY, 940, client="chatbot", enforcement=Enforcement.EXPECTED),
     Limit("evals-total", WindowKind.TOTAL, 720, client="evals"),
     Limit("growth-monthly", WindowKind.MONTH, 1080, team="growth", enforcement=Enforcement.SOFT),
 )
@@ -137,7 +138,7 @@ def make_history(
         spans[limit.name] = window_at(limit.window, "UTC", at_ms)
     calls = list(_calls(random, now, days, per_day))
     spent = _spent(calls, spans)
-    budgets = _budgets(directory, spent)
+    budgets = _budgets(directory, calls, spent)
     events = [
         _event(random, call, who[call.caller.name], budgets, place)
         for place, call in enumerate(calls)
@@ -217,11 +218,12 @@ def _covers(limit: Limit, call: _Call) -> bool:
     return limit.team in (None, call.caller.team) and limit.client in (None, call.caller.name)
 
 
-def _budgets(directory: Directory, spent: dict[str, int]) -> dict[str, int]:
+def _budgets(directory: Directory, calls: list[_Call], spent: dict[str, int]) -> dict[str, int]:
     """Budgets whose limits are such that they are spent as far as they shall be."""
     made = {}
     for limit in LIMITS:
-        wanted = spent[limit.name] * 1000 // limit.spent_permille
+        most = _dearest(limit, calls) if limit.window in _SHORT else spent[limit.name]
+        wanted = most * 1000 // limit.spent_permille
         whole = max(NANO_PER_USD, wanted // NANO_PER_USD * NANO_PER_USD)
         made[limit.name] = directory.create_budget(
             limit.name,
@@ -232,6 +234,19 @@ def _budgets(directory: Directory, spent: dict[str, int]) -> dict[str, int]:
             enforcement=limit.enforcement,
         )
     return made
+
+
+_SHORT = (WindowKind.DAY, WindowKind.WEEK)
+
+
+def _dearest(limit: Limit, calls: list[_Call]) -> int:
+    """The most that was spent in any window of ``limit``."""
+    sums: dict[int, int] = {}
+    for call in calls:
+        if _covers(limit, call):
+            start = window_at(limit.window, "UTC", _ms(call.at)).start_ms
+            sums[start] = sums.get(start, 0) + call.cost
+    return max(sums.values())
 
 
 def _event(

@@ -180,47 +180,57 @@ def windows_chart(windows: Sequence[PastWindow], line: BudgetLine) -> charts.Cha
 # The burn-down
 
 
-def burn_down(line: BudgetLine, hours: Mapping[int, int]) -> charts.Chart | None:
+def burn_down(line: BudgetLine, hours: Mapping[int, int]) -> charts.Chart:
     """What is left of the limit through the window, and what is expected to be.
 
-    None for a budget in total: it has no window to burn down in.
+    For a budget in total, whose window has no ends, through the last weeks and the next.
     """
-    window = line.state.window
-    if line.starts_at is None or line.ends_at is None:
-        return None
     now_ms = int(line.now.timestamp() * 1000)
-    edges = _edges(window.start_ms, window.end_ms)
-    left: list[int | None] = []
-    expected: list[int | None] = []
-    for edge in edges:
-        past = edge <= now_ms
-        left.append(_left_at(line, hours, edge, now_ms) if past else None)
-        expected.append(None if past else _expected_at(line, edge, now_ms))
+    start_ms, end_ms = _span(line, hours, now_ms)
+    edges = _edges(start_ms, end_ms)
+    left: list[int | None] = [
+        _left_at(line, hours, edge, now_ms) if edge <= now_ms else None for edge in edges
+    ]
+    expected: list[int | None] = [
+        None if edge <= now_ms else _expected_at(line, edge, end_ms, now_ms) for edge in edges
+    ]
     # The two lines meet in the present.
     place = sum(edge <= now_ms for edge in edges) - 1
     now_left = max(0, line.limit_nano - line.spent_nano)
     left[place] = expected[place] = now_left
-    ideal: list[int | None] = [
-        line.limit_nano * (window.end_ms - edge) // (window.end_ms - window.start_ms)
-        for edge in edges
+    lines: list[tuple[str, str, Sequence[int | None], bool]] = [
+        ("Left", "1", left, False),
+        ("Expected", "1", expected, True),
     ]
-    hourly = window.end_ms - window.start_ms <= 50 * HOUR_MS
-    titles = [_edge_title(edge) for edge in edges]
-    labels = [_edge_label(edge, hourly) for edge in edges]
+    if line.ends_at is not None:
+        whole = end_ms - start_ms
+        even = [line.limit_nano * (end_ms - edge) // whole for edge in edges]
+        lines.append(("Even spending", "line", even, True))
+    hourly = end_ms - start_ms <= 50 * HOUR_MS
     return charts.curve(
         "Left of the limit",
-        labels,
-        titles,
-        (
-            ("Left", "1", left, False),
-            ("Expected", "1", expected, True),
-            ("Even spending", "line", ideal, True),
-        ),
+        [_edge_label(edge, hourly) for edge in edges],
+        [_edge_title(edge) for edge in edges],
+        lines,
         summary=(
             f"Left of the limit: {formats.usd(now_left)} of {formats.usd(line.limit_nano)} now;"
             f" {line.status.text.lower()}, {line.status.detail}."
         ),
     )
+
+
+_DAY_MS = 24 * HOUR_MS
+
+
+def _span(line: BudgetLine, hours: Mapping[int, int], now_ms: int) -> tuple[int, int]:
+    """What the burn-down shows: the window, or where it has no ends the time around now."""
+    window = line.state.window
+    if line.ends_at is not None:
+        return window.start_ms, window.end_ms
+    start_ms = max(min(hours, default=now_ms - _DAY_MS), now_ms - 28 * _DAY_MS)
+    ahead = line.forecast.runs_out_ms or 0
+    end_ms = min(max(ahead, now_ms + 7 * _DAY_MS), now_ms + 90 * _DAY_MS)
+    return start_ms // HOUR_MS * HOUR_MS, end_ms
 
 
 def _edges(start_ms: int, end_ms: int) -> list[int]:
@@ -238,15 +248,17 @@ def _left_at(line: BudgetLine, hours: Mapping[int, int], edge: int, now_ms: int)
     return max(0, line.limit_nano - max(0, line.spent_nano - after))
 
 
-def _expected_at(line: BudgetLine, edge: int, now_ms: int) -> int:
+def _expected_at(line: BudgetLine, edge: int, end_ms: int, now_ms: int) -> int:
     """A straight way from now to the moment it runs out, or to the window's end."""
-    end_ms, left = line.state.window.end_ms, max(0, line.limit_nano - line.spent_nano)
+    left = max(0, line.limit_nano - line.spent_nano)
     runs_out = line.forecast.runs_out_ms
     if runs_out is not None:
         if edge >= runs_out or runs_out <= now_ms:
             return 0
         return left * (runs_out - edge) // (runs_out - now_ms)
-    at_end = max(0, line.limit_nano - (line.forecast.end_nano or 0))
+    if line.forecast.end_nano is None:
+        return max(0, left - line.forecast.rate_nano * (edge - now_ms) // _DAY_MS)
+    at_end = max(0, line.limit_nano - line.forecast.end_nano)
     return left - (left - at_end) * (edge - now_ms) // max(1, end_ms - now_ms)
 
 
