@@ -107,10 +107,8 @@ def page(
         bound: datetime | None = None
         if others and filters.request_id is None:
             bound = _bound(connection, filters, led_by, after, examined)
-        query = _named().where(*led_by, *others, c.held_at < filters.until)
+        query = _named().where(*led_by, *others, *_before(filters.until, after))
         query = query.where(c.held_at >= (filters.since if bound is None else bound))
-        if after is not None:
-            query = query.where(_older(after))
         query = query.order_by(c.held_at.desc(), c.request_id.desc(), c.kind.desc())
         rows = connection.execute(query.limit(limit + 1)).all()
     if len(rows) > limit:
@@ -262,9 +260,8 @@ def _bound(
     An index has all that this asks for, so it is quick.
     """
     c = usage_records.c
-    query = select(c.held_at).where(*led_by, c.held_at >= filters.since, c.held_at < filters.until)
-    if after is not None:
-        query = query.where(c.held_at <= after.at if after.request_id else c.held_at < after.at)
+    newest = _before(filters.until, after)[:1]
+    query = select(c.held_at).where(*led_by, c.held_at >= filters.since, *newest)
     query = query.order_by(c.held_at.desc()).offset(examined).limit(1)
     found = connection.execute(query).scalar_one_or_none()
     # The statement's type is that of the column.
@@ -272,12 +269,19 @@ def _bound(
     return found
 
 
-def _older(than: Cursor) -> ColumnElement[bool]:
+def _before(until: datetime, after: Cursor | None) -> _Conditions:
+    """Where the records begin that are wanted: at ``until``, or at the cursor where that is older.
+
+    Only the first is a bound of time: of two, SQLite takes either for its index, and would walk
+    from ``until`` to the cursor.
+    """
     c = usage_records.c
-    if not than.request_id:
-        return c.held_at < than.at
-    before = and_(c.request_id == than.request_id, c.kind < than.kind)
-    # The first part is what an index finds.
-    return and_(
-        c.held_at <= than.at, or_(c.held_at < than.at, c.request_id < than.request_id, before)
-    )
+    if after is None or after.at >= until:
+        return [c.held_at < until]
+    if not after.request_id:
+        return [c.held_at < after.at]
+    before = and_(c.request_id == after.request_id, c.kind < after.kind)
+    return [
+        c.held_at <= after.at,
+        or_(c.held_at != after.at, c.request_id < after.request_id, before),
+    ]

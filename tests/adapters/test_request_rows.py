@@ -192,6 +192,8 @@ def test_no_search_reads_the_whole_table(told: Engine, asked: dict[str, Any]) ->
 
     page(told, replace(ALL, **asked), after=Cursor(MOMENT, "r", "request"))
     for statement, parameters in list(statements):
+        # Of two, the index might be entered at the one that is further away.
+        assert statement.count("held_at <") == 1, statement
         with told.connect() as connection:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         steps = [str(step[-1]) for step in plan]
