@@ -41,4 +41,36 @@
       violations: found.violations.map((rule) => [rule.id, rule.nodes.slice(0, 5).map(told)]),
     };
   },
+
+  /** What has the focus, and whether a reader sees that. */
+  focused() {
+    const found = document.activeElement;
+    const style = getComputedStyle(found);
+    const box = found.getBoundingClientRect();
+    const middle = [box.x + box.width / 2, box.y + Math.min(box.height / 2, 12)];
+    const on_top = document.elementFromPoint(...middle);
+    return {
+      name: (found.getAttribute("aria-label") ?? found.innerText ?? "").trim(),
+      tag: found.tagName,
+      main: Boolean(found.closest("main")),
+      outline: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+      seen: box.width > 0 && box.height > 0 && found.checkVisibility(),
+      covered: Boolean(on_top) && !found.contains(on_top) && !on_top.contains(found),
+      at: [Math.round(box.x), Math.round(box.y + scrollY)],
+    };
+  },
+
+  /** How many controls of the page itself are there to be reached. */
+  reachable() {
+    const names = ["a[href]", "button", "input:not([type=hidden])", "select", "textarea", "summary"];
+    return [...document.querySelectorAll(names.map((name) => `main ${name}`).join())].filter(
+      (element) => element.checkVisibility() && !element.disabled,
+    ).length;
+  },
+
+  /** The colours of a chart's texts. */
+  chartColours() {
+    const texts = document.querySelectorAll("#spend-chart-plot svg text");
+    return [...new Set([...texts].map((text) => text.getAttribute("fill")))].join();
+  },
 })

@@ -7,7 +7,6 @@ twice its size.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +15,12 @@ from playwright.sync_api import Browser, CDPSession, Page
 from gateway.core.roles import Role
 from tests.browser.conftest import DESKTOP, PHONE, Tabs, drawn
 from tests.browser.deployment import Deployment
+from tests.browser.measuring import measured
 from tests.browser.pages import PAGES, Shown
 
 WIDTHS = (320, 390, 768, 1440, 2560)
 THEMES = ("light", "dark")
 BY_NAME = pytest.mark.parametrize("shown", PAGES, ids=lambda shown: shown.name)
-
-MEASURING = (Path(__file__).parent / "measuring.js").read_text()
-
-
-def measured(page: Page, what: str) -> Any:
-    """What a function of measuring.js says of the page."""
-    return page.evaluate(f"() => {MEASURING}.{what}()")
 
 
 @pytest.fixture(scope="module")
