@@ -26,7 +26,7 @@ STARTER := $(firstword $(foreach name,$(PYTHON) python3 python3.13 python3.12 py
 BOOTSTRAP = @$(if $(STARTER),FAREGATE_MAKE_TARGET=$@ PYTHON="$(PYTHON)" $(STARTER) scripts/bootstrap.py,echo "No Python was found on PATH. Install Python 3.11 or newer, or name it: make $@ PYTHON=/path/to/python3" >&2; exit 1;)
 CHECKED = $(wildcard gateway scripts tests bench migrations wsgi.py)
 
-.PHONY: help install demo test faults compatibility model fuzz check format bench lock clean
+.PHONY: help install demo test faults compatibility screenshots model fuzz check format bench lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,10 @@ compatibility:  ## Run all clients on all endpoints and write docs/compatibility
 	$(BOOTSTRAP) dev
 	$(BOOTSTRAP) compat
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --write-compatibility $(ARGS) tests/compat
+
+screenshots:  ## Take pictures of every page of the dashboard (ARGS="overview budgets" for some)
+	$(BOOTSTRAP) dev
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 model:  ## Play random requests against a model of the Redis scripts (STEPS=n, SEED=s)
 	$(BOOTSTRAP) dev

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import openai
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gateway.adapters.accounts import Accounts
 from gateway.adapters.passwords import hash_password
 from gateway.adapters.sessions import Sessions
-from gateway.adapters.tables import keys, prices, usage_records
+from gateway.adapters.tables import keys, usage_records
 from gateway.core.roles import Principal, Role
+from tests.browser.events import Events, make_events
 from tests.browser.history import History, make_history
 from tests.e2e.rig import Rig
 
@@ -33,8 +34,10 @@ PEOPLE = {
 class Deployment:
     """A rig, the people who may sign in, and where things are in its pages."""
 
-    def __init__(self, rig: Rig, history: History | None = None) -> None:
-        self.rig, self.history = rig, history
+    def __init__(
+        self, rig: Rig, history: History | None = None, events: Events | None = None
+    ) -> None:
+        self.rig, self.history, self.events = rig, history, events
         self.url = f"http://127.0.0.1:{rig.port}"
         self.host = f"127.0.0.1:{rig.port}"
         self._accounts = Accounts(rig.engine)
@@ -57,37 +60,31 @@ class Deployment:
     def places(self) -> dict[str, Any]:
         """What stands in the addresses of pages: the ids of one thing of each kind."""
         assert self.history is not None
-        history = self.history
+        assert self.events is not None
+        owner = self._accounts.find(PEOPLE[Role.OWNER][0])
+        assert owner is not None
+        chatbot = self.history.clients["chatbot"]
+        u = usage_records.c
+        key = select(func.min(keys.c.id)).where(keys.c.client_id == chatbot)
+        request = (
+            select(u.request_id)
+            .where(u.client_id == chatbot, u.certainty == "exact", u.cached_input_tokens > 0)
+            .order_by(u.held_at.desc())
+            .limit(1)
+        )
         with self.rig.engine.connect() as connection:
-            key = connection.execute(
-                select(keys.c.id)
-                .where(keys.c.client_id == history.clients["chatbot"])
-                .order_by(keys.c.id)
-                .limit(1)
-            ).scalar_one()
-            request = connection.execute(
-                select(usage_records.c.request_id)
-                .where(
-                    usage_records.c.client_id == history.clients["chatbot"],
-                    usage_records.c.certainty == "exact",
-                    usage_records.c.cached_input_tokens > 0,
-                )
-                .order_by(usage_records.c.held_at.desc())
-                .limit(1)
-            ).scalar_one()
-            price = connection.execute(
-                select(prices.c.id)
-                .where(prices.c.model == "gpt-5")
-                .order_by(prices.c.id.desc())
-                .limit(1)
-            ).scalar_one()
             return {
-                "team_id": history.teams["support"],
-                "client_id": history.clients["chatbot"],
-                "budget_id": history.budgets["support-monthly"],
-                "key_id": key,
-                "request_id": request,
-                "price_id": price,
+                "team_id": self.history.teams["support"],
+                "client_id": chatbot,
+                "budget_id": self.history.budgets["support-monthly"],
+                "key_id": connection.execute(key).scalar_one(),
+                "request_id": connection.execute(request).scalar_one(),
+                "price_id": self.events.price,
+                "reconciliation_id": self.events.reconciliation,
+                "user_id": owner[0].id,
+                "token_id": self.events.token,
+                "what": "rule",
+                "name": "feature",
             }
 
 
@@ -96,7 +93,10 @@ def with_history(
 ) -> Deployment:
     """``rig`` with weeks of history before ``now``."""
     at = now or datetime.now(UTC)
-    return Deployment(rig, make_history(rig.engine, rig.budgets, at, days=days, per_day=per_day))
+    history = make_history(rig.engine, rig.budgets, at, days=days, per_day=per_day)
+    found = Deployment(rig, history, make_events(rig.engine, history, at))
+    rig.publish()
+    return found
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

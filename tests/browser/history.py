@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 from random import Random
@@ -109,6 +109,8 @@ class History:
     """Secrets by the name of their client."""
     budgets: dict[str, int]
     requests: int
+    spent: dict[str, int] = field(default_factory=dict)
+    """Nano-dollars in the present window, by the name of the budget."""
 
 
 def make_history(
@@ -151,7 +153,7 @@ def make_history(
         held = spent[name] // 90 if name in ("organization", "support-monthly") else 0
         key = counters.keys.budget(budget_id, spans[name].start_ms)
         counters.redis.hset(key, mapping={"spent": spent[name], "held": held})
-    return History(teams, clients, keys, budgets, len(events))
+    return History(teams, clients, keys, budgets, len(events), spent)
 
 
 @dataclass(frozen=True, slots=True)

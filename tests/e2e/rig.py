@@ -69,6 +69,9 @@ class Recorded:
 class Rig:
     """One deployment, running."""
 
+    GATEWAY = ("-m", "gateway.server")
+    """What its interpreter runs."""
+
     def __init__(
         self,
         folder: Path,
@@ -129,9 +132,7 @@ class Rig:
         metrics = self.folder / f"metrics-{uuid4().hex[:8]}"
         metrics.mkdir()
         environment = {**self.environment, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-        process = Running(
-            [sys.executable, "-m", "gateway.server"], env=environment, cwd=self.folder
-        )
+        process = Running([sys.executable, *self.GATEWAY], env=environment, cwd=self.folder)
         found = process.wait_for_line(r"faregate: listening on http://127\.0\.0\.1:(\d+)/v1")
         self.port = int(found[1])
         return process

@@ -1,0 +1,107 @@
+"""Every page by axe-core's rules (WCAG A and AA, best practices), in both sizes and themes.
+
+And what axe cannot see: pages as narrow as a small phone and as wide as a large screen, text at
+twice its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, CDPSession, Page
+
+from gateway.core.roles import Role
+from tests.browser.conftest import DESKTOP, PHONE, Tabs, drawn
+from tests.browser.deployment import Deployment
+from tests.browser.measuring import measured
+from tests.browser.pages import PAGES, Shown
+
+WIDTHS = (320, 390, 768, 1440, 2560)
+THEMES = ("light", "dark")
+BY_NAME = pytest.mark.parametrize("shown", PAGES, ids=lambda shown: shown.name)
+
+
+@pytest.fixture(scope="module")
+def profiles(browser: Browser) -> Iterator[Tabs]:
+    """One profile for each role: what a page needs is fetched once."""
+    found = Tabs(browser, [])
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def tab(deployment: Deployment, profiles: Tabs) -> Any:
+    """Gives the tab of whoever looks at a page."""
+    made: dict[Role | None, Page] = {}
+
+    def of(shown: Shown) -> Page:
+        if shown.role not in made:
+            made[shown.role] = profiles.open(deployment, shown.role)
+        page = made[shown.role]
+        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        page.emulate_media(color_scheme="light")
+        page.goto(shown.path(deployment.places))
+        drawn(page)
+        return page
+
+    return of
+
+
+def violations(page: Page, axe: str) -> list[Any]:
+    """What axe finds. It comes in by the protocol of the browser's developer tools, since the
+    page's own policy lets no script of others in."""
+    if not page.evaluate("() => 'axe' in window"):
+        session: CDPSession = page.context.new_cdp_session(page)
+        session.send("Runtime.evaluate", {"expression": axe})
+        session.detach()
+    found = measured(page, "violations")
+    assert found["kept"] > 10, "axe looked at nothing"
+    return list(found["violations"])
+
+
+@pytest.mark.timeout(240)
+@BY_NAME
+def test_axe_finds_no_violation(tab: Any, axe: str, shown: Shown) -> None:
+    page = tab(shown)
+    found = {}
+    for width, height in (DESKTOP, PHONE):
+        page.set_viewport_size({"width": width, "height": height})
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            drawn(page)
+            found[width, theme] = violations(page, axe)
+    assert {view: rules for view, rules in found.items() if rules} == {}
+
+
+@BY_NAME
+def test_no_width_scrolls_sideways(tab: Any, shown: Shown) -> None:
+    page = tab(shown)
+    too_wide = {}
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        drawn(page)
+        wide = page.evaluate("() => document.documentElement.scrollWidth")
+        if wide > width:
+            too_wide[width] = wide
+        assert measured(page, "overlapping") == [], f"controls overlap at {width}"
+    assert too_wide == {}
+
+
+@BY_NAME
+def test_text_at_twice_its_size_is_all_there(tab: Any, shown: Shown) -> None:
+    """WCAG 2.2, 1.4.4: up to 200 %, without loss of content or function."""
+    page = tab(shown)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.evaluate("() => { document.documentElement.style.fontSize = '200%' }")
+    drawn(page)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+    assert measured(page, "cutOff") == []
+    assert measured(page, "overlapping") == []
+
+
+def test_axe_finds_what_is_wrong(tab: Any, axe: str) -> None:
+    page = tab(Shown("/teams/new"))
+    page.evaluate("() => { document.querySelector('label[for=name]').remove() }")
+    assert [rule for rule, *_ in violations(page, axe)] == ["label"]
