@@ -53,7 +53,8 @@ def install(app: Flask) -> None:
 
 def _for_people() -> bool:
     """Whether a browser asks for a page, and no program for what it can read."""
-    return is_page() and request.accept_mimetypes.best == "text/html"
+    wanted = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    return is_page() and wanted == "text/html"
 
 
 def as_api_error(error: HTTPException) -> ApiError:

@@ -276,9 +276,12 @@ def test_a_team_without_clients_and_a_client_without_keys(empty: Flask) -> None:
 
 def test_an_unknown_page_is_a_page_for_browsers_alone(empty: Flask) -> None:
     caller = empty.test_client()
-    page = caller.get("/no/such/page", headers={"Accept": "text/html,*/*;q=0.8"})
-    assert (page.status_code, page.mimetype) == (404, "text/html")
-    program = caller.get("/no/such/page")
-    assert (program.status_code, program.mimetype) == (404, "application/json")
+    chromium = "text/html,image/webp,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+    for accepted in ("text/html,*/*;q=0.8", chromium):
+        page = caller.get("/no/such/page", headers={"Accept": accepted})
+        assert (page.status_code, page.mimetype) == (404, "text/html")
+    for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
+        program = caller.get("/no/such/page", headers=headers)
+        assert (program.status_code, program.mimetype) == (404, "application/json")
     api = caller.get("/v1/no/such", headers={"Accept": "text/html"})
     assert api.mimetype == "application/json"
