@@ -137,12 +137,16 @@ _NAMED = {"team": teams, "client": clients, "key": keys}
 
 
 def id_by_name(
-    engine: Engine, what: str, text: str, scope_team_id: int | None = None
+    engine: Engine,
+    what: str,
+    text: str,
+    scope_team_id: int | None = None,
+    scope_client_id: int | None = None,
 ) -> tuple[int, str] | None:
     """Id and name of the ``team``, ``client`` or ``key`` that people call ``text``; else None.
 
     Digits alone are an id. Keys have no name of their own and are named by their id. What is not
-    of ``scope_team_id``, where that is given, is not there.
+    of ``scope_team_id`` and ``scope_client_id``, where they are given, is not there.
     """
     table = _NAMED[what]
     if text.isascii() and text.isdigit():
@@ -158,6 +162,9 @@ def id_by_name(
         if what == "key":
             query = query.join(clients, keys.c.client_id == clients.c.id)
         query = query.where(team_of[what] == scope_team_id)
+    if scope_client_id is not None and what != "team":
+        client = clients.c.id if what == "client" else keys.c.client_id
+        query = query.where(client == scope_client_id)
     with engine.connect() as connection:
         row = connection.execute(query).one_or_none()
     return None if row is None else (int(row.id), str(row.name))
@@ -170,20 +177,39 @@ def is_recorded(engine: Engine, request_id: str) -> bool:
         return connection.execute(query).first() is not None
 
 
-def names_within(engine: Engine, what: str, team_id: int | None, limit: int = 500) -> list[str]:
-    """Names of teams or clients to choose from, of one team alone where that is given."""
+def names_within(
+    engine: Engine,
+    what: str,
+    team_id: int | None,
+    client_id: int | None = None,
+    limit: int = 500,
+) -> list[str]:
+    """Names of teams or clients to choose from, of one team or client alone where given."""
     table = _NAMED[what]
     query = select(table.c.name).where(table.c.removed_at.is_(None))
     if team_id is not None:
         query = query.where((table.c.id if what == "team" else table.c.team_id) == team_id)
+    if client_id is not None and what == "client":
+        query = query.where(table.c.id == client_id)
     with engine.connect() as connection:
         return list(connection.execute(query.order_by(table.c.name).limit(limit)).scalars())
 
 
-def models_used(engine: Engine, since: datetime, until: datetime) -> list[str]:
-    """The models that there are sums of in a time range, by name."""
+def models_used(
+    engine: Engine,
+    since: datetime,
+    until: datetime,
+    team_id: int | None = None,
+    client_id: int | None = None,
+) -> list[str]:
+    """The models that there are sums of in a time range, by name; of one team or client alone
+    where given."""
     d = daily_usage.c
     query = select(d.model).where(d.day >= day_of(since), d.day < until, d.model != "").distinct()
+    if team_id is not None:
+        query = query.where(d.team_id == team_id)
+    if client_id is not None:
+        query = query.where(d.client_id == client_id)
     with engine.connect() as connection:
         return list(connection.execute(query.order_by(d.model)).scalars())
 

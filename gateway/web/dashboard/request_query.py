@@ -184,7 +184,8 @@ def _named(
         text = values[name]
         if not text:
             continue
-        found = id_by_name(engine, name, text, filters.scope_team_id)
+        scope = filters.scope_team_id, filters.scope_client_id
+        found = id_by_name(engine, name, text, *scope)
         if found is None:
             errors[name] = f"There is no {name} {text[:100]}."
         elif name != "key":

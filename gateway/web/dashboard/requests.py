@@ -151,8 +151,12 @@ def _shown(engine: Engine, viewer: Principal, wanted: Asked) -> dict[str, Any]:
             None if found.after is None else wanted.path(after=str(found.after), live=None),
         ),
         "teams": names_within(engine, "team", viewer.team_scope()),
-        "clients": names_within(engine, "client", viewer.team_scope() or filters.team_id),
-        "models": models_used(engine, filters.since, filters.until),
+        "clients": names_within(
+            engine, "client", viewer.team_scope() or filters.team_id, viewer.client_scope()
+        ),
+        "models": models_used(
+            engine, filters.since, filters.until, viewer.team_scope(), viewer.client_scope()
+        ),
     }
 
 

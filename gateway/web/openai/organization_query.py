@@ -148,6 +148,8 @@ def _many(name: str) -> tuple[str, ...] | None:
     found = request.args.getlist(f"{name}[]") + request.args.getlist(name)
     if len(found) > VALUES_MAX:
         raise BadRequest(f"'{name}' may have {VALUES_MAX} values.", param=name)
+    if not all(value.isprintable() for value in found):
+        raise BadRequest(f"'{name}' has characters that nothing is called by.", param=name)
     return tuple(found) or None
 
 

@@ -117,6 +117,24 @@ def test_an_owner_sees_one_team_and_a_key_its_client(site: Site) -> None:
     assert "frq_c" not in answer.text
 
 
+def test_filters_offer_and_know_what_the_viewer_may_see(site: Site) -> None:
+    fill(site)
+    site.directory.create_client("blue", "blue-other")
+    site.directory.create_key("blue-other", "second")
+    owner = site.visitor(Role.OWNER, "blue").get("/requests")
+    assert 'value="blue-other"' in owner
+    assert 'value="n"' not in owner
+    asked = {"Authorization": f"Bearer {site.secrets['blue-web']}"}
+    client = site.app.test_client()
+    own = client.get("/requests", headers=asked).text
+    assert 'value="blue-web"' in own
+    assert "blue-other" not in own
+    # A key of another client of the same team is not there, like one that nobody has.
+    for name, theirs in (("key", "3"), ("client", "blue-other"), ("key", "99")):
+        page = client.get(f"/requests?{name}={theirs}", headers=asked).text
+        assert f"There is no {name} {theirs}." in page
+
+
 def test_nobody_looks_without_signing_in(site: Site) -> None:
     answer = site.app.test_client().get("/requests/frq_a")
     assert answer.status_code == 303

@@ -58,3 +58,10 @@ def test_an_id_that_no_database_knows_is_nowhere(any_site: Site) -> None:
     for page in ("teams", "clients", "budgets", "prices", "reconciliation"):
         admin.get(f"/{page}/{2**63}", 404)
         admin.get(f"/{page}/{2**63 - 1}", 404)
+
+
+def test_a_filter_of_the_usage_api_takes_no_nul(any_site: Site) -> None:
+    admin = any_site.visitor(Role.ADMIN)
+    for path in ("costs?line_items", "costs?models", "usage/completions?models"):
+        answer = admin.ask(f"/v1/organization/{path}=a%00b&start_time=1700000000")
+        assert answer.status_code == 400
