@@ -92,7 +92,7 @@ def _page(
         limits=limits_of(client),
         keys=keys,
         budgets=budget_lines(viewer, now, client_id=client.id),
-        **scopes.shown(report, now),
+        **on_report_thread(scopes.shown, report, now),
     )
 
 

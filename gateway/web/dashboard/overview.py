@@ -45,5 +45,5 @@ def show() -> Response:
         title="Overview",
         live=shell.LIVE_SECONDS,
         budgets=budget_lines(viewer, now, limit=BUDGETS_MAX),
-        **scopes.shown(report, now),
+        **on_report_thread(scopes.shown, report, now),
     )

@@ -89,7 +89,7 @@ def show(team_id: int) -> Response:
         return spend_file(kind, f"team-{team_id}", report.view, report.spend)
     before = on_report_thread(_before, engine, report.view, viewer, "client")
     budgets = budget_lines(viewer, now, team_id=team_id)
-    values = scopes.shown(report, now)
+    values = on_report_thread(scopes.shown, report, now)
     values["tops"] = [top for top in values["tops"] if top[2] != "client"]
     return shell.render(
         "team.html",
