@@ -118,7 +118,8 @@ def _post_page(
         if item.cost_nano and item.place not in there:
             if item.day != day_of(item.day):
                 raise ValueError("an adjustment belongs to a day, by its start in UTC")
-            fresh.setdefault(item.place, item)
+            if fresh.setdefault(item.place, item).cost_nano != item.cost_nano:
+                raise ValueError("one posting has two amounts for one place: add them up first")
     if not fresh:
         return 0
     now = datetime.now(UTC)

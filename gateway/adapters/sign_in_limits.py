@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from redis.exceptions import RedisError
 
 from gateway.adapters.redis_counters import RedisCounters, StoreDown
@@ -64,4 +66,9 @@ class SignInLimits:
 
     def _key(self, of: str, who: str) -> str:
         # Hashed, since it is text of any length that anybody may send.
-        return self._keys.sign_ins(of.partition("-")[0], hash_secret(who.lower())[:32])
+        return self._keys.sign_ins(of.partition("-")[0], hash_secret(_spelled_once(who))[:32])
+
+
+def _spelled_once(who: str) -> str:
+    """``who`` in one spelling: accounts take an address in each of its Unicode forms."""
+    return unicodedata.normalize("NFC", who).strip().lower()

@@ -50,6 +50,12 @@ def test_an_adjustment_is_in_every_sum_and_in_no_budget(engine: Engine) -> None:
     assert first.note == "Dearer than we thought."
 
 
+def test_two_amounts_for_one_place_are_no_posting(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="add them up"):
+        posted(engine, 1, ONE, replace(ONE, cost_nano=9))
+    assert rows(engine, adjustments) == []
+
+
 def test_a_source_posts_once(engine: Engine) -> None:
     assert posted(engine, 1, ONE, ONE) == 1
     assert posted(engine, 1, ONE, replace(ONE, cost_nano=9)) == 0

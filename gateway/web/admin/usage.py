@@ -27,6 +27,8 @@ from gateway.web.admin.records import DEFAULT_DAYS, time_range
 api = Api("usage", "Sums of usage and costs, adjustments included, from the rollups.")
 
 HOURS_MAX = timedelta(days=62)
+MANY_HOURS_MAX = timedelta(days=7)
+"""The same where there are many groups: every hour of every key is in memory at once."""
 """The longest range that is answered by the hour."""
 DAYS_MAX = timedelta(days=3660)
 
@@ -163,6 +165,8 @@ def _within(wanted: tuple[int, ...], own: int | None) -> tuple[int, ...]:
 
 def _check(query: OwnUsageQuery, selection: Selection) -> None:
     longest = HOURS_MAX if query.step == "hour" else DAYS_MAX
+    if query.step == "hour" and query.group_by in ("client", "key"):
+        longest = MANY_HOURS_MAX
     if selection.until - selection.since > longest:
         raise BadRequest(
             f"since: the range is longer than the {longest.days} days that are answered at once.",
