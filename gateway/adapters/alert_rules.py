@@ -34,6 +34,85 @@ PERCENTS_MAX = 20
 _SUBJECTS: Mapping[str, Table] = {"budget": budgets, "team": teams, "client": clients}
 
 
+def create_rule(
+    change: Change,
+    name: str,
+    kind: AlertKind,
+    channels: Sequence[Ref],
+    *,
+    percents: Sequence[int] = (),
+    budget: Ref | None = None,
+    team: Ref | None = None,
+    client: Ref | None = None,
+) -> dict[str, Any]:
+    """A new rule on a budget, a team, a client or (none named) all; returns its facts."""
+    named = {"budget": budget, "team": team, "client": client}
+    given = {what: ref for what, ref in named.items() if ref is not None}
+    if len(given) > 1:
+        raise DirectoryError("a rule is on a budget, a team or a client: name one of them")
+    if kind is AlertKind.ANOMALY and budget is not None:
+        raise DirectoryError("unusual spending is that of a team, a client or all, not of a budget")
+    made = change.insert(
+        alert_rules,
+        f"alert rule {name!r} exists already",
+        name=checked_name(name),
+        kind=kind.value,
+        percents=_checked_percents(kind, percents),
+        channel_ids=_channel_ids(change.connection, channels),
+        created_at=now(),
+        **{
+            f"{what}_id": id_of(change.connection, _SUBJECTS[what], ref, what)
+            for what, ref in given.items()
+        },
+    )
+    facts = _facts_of(change.connection, made)
+    change.note("create", "alert_rule", None, facts)
+    return facts
+
+
+def change_rule(
+    change: Change,
+    ref: Ref,
+    *,
+    percents: Sequence[int] = (),
+    channels: Sequence[Ref] = (),
+    new_name: str | None = None,
+    seen: Seen = None,
+) -> dict[str, Any]:
+    """Change when a rule speaks, where, or its name; returns its facts."""
+    row = _the_rule(change.connection, ref)
+    (before,) = _facts(change.connection, [row])
+    check_seen(before, seen, "alert rule")
+    values: dict[str, Any] = {}
+    if percents:
+        values["percents"] = _checked_percents(AlertKind(row.kind), percents)
+    if channels:
+        values["channel_ids"] = _channel_ids(change.connection, channels)
+    if new_name is not None:
+        values["name"] = checked_name(new_name)
+    if not values:
+        raise DirectoryError("nothing to change: name percentages or channels")
+    change.update(alert_rules, row.id, f"alert rule {new_name!r} exists already", **values)
+    after = _facts_of(change.connection, row.id)
+    change.note("change", "alert_rule", before, after)
+    return after
+
+
+def remove_rule(change: Change, ref: Ref, seen: Seen = None) -> None:
+    """Remove a rule; what it has told stays in the log."""
+    row = _the_rule(change.connection, ref)
+    (facts,) = _facts(change.connection, [row])
+    check_seen(facts, seen, "alert rule")
+    gone = removed_name(row.name, row.id)
+    change.update(alert_rules, row.id, removed_at=now(), name=gone)
+    change.note("remove", "alert_rule", facts, None)
+
+
+def rules_of(connection: Connection) -> list[dict[str, Any]]:
+    """The facts of all rules by name."""
+    return _facts(connection, _rules(connection))
+
+
 class AlertRules:
     """Reads and changes rules. Methods raise DirectoryError for bad input."""
 
@@ -42,47 +121,15 @@ class AlertRules:
         self._actor = actor
 
     def create(
-        self,
-        name: str,
-        kind: AlertKind,
-        channels: Sequence[Ref],
-        *,
-        percents: Sequence[int] = (),
-        budget: Ref | None = None,
-        team: Ref | None = None,
-        client: Ref | None = None,
+        self, name: str, kind: AlertKind, channels: Sequence[Ref], **subject: Any
     ) -> dict[str, Any]:
-        """A new rule on a budget, a team, a client or (none named) all; returns its facts.
+        """A new rule; ``subject`` is as for ``create_rule`` above. Returns its facts.
 
         On a team or a client, a threshold or forecast watches the budgets set on it; on a team
         also those on its clients.
         """
-        named = {"budget": budget, "team": team, "client": client}
-        given = {what: ref for what, ref in named.items() if ref is not None}
-        if len(given) > 1:
-            raise DirectoryError("a rule is on a budget, a team or a client: name one of them")
-        if kind is AlertKind.ANOMALY and budget is not None:
-            raise DirectoryError(
-                "unusual spending is that of a team, a client or all, not of a budget"
-            )
         with self._engine.begin() as connection:
-            change = Change(connection, self._actor)
-            made = change.insert(
-                alert_rules,
-                f"alert rule {name!r} exists already",
-                name=checked_name(name),
-                kind=kind.value,
-                percents=_checked_percents(kind, percents),
-                channel_ids=_channel_ids(connection, channels),
-                created_at=now(),
-                **{
-                    f"{what}_id": id_of(connection, _SUBJECTS[what], ref, what)
-                    for what, ref in given.items()
-                },
-            )
-            facts = _facts_of(connection, made)
-            change.note("create", "alert_rule", None, facts)
-        return facts
+            return create_rule(Change(connection, self._actor), name, kind, channels, **subject)
 
     def change(
         self,
@@ -98,40 +145,24 @@ class AlertRules:
         What it has told stays told.
         """
         with self._engine.begin() as connection:
-            row = _the_rule(connection, ref)
-            (before,) = _facts(connection, [row])
-            check_seen(before, seen, "alert rule")
-            values: dict[str, Any] = {}
-            if percents:
-                values["percents"] = _checked_percents(AlertKind(row.kind), percents)
-            if channels:
-                values["channel_ids"] = _channel_ids(connection, channels)
-            if new_name is not None:
-                values["name"] = checked_name(new_name)
-            if not values:
-                raise DirectoryError("nothing to change: name percentages or channels")
-            change = Change(connection, self._actor)
-            taken = f"alert rule {new_name!r} exists already"
-            change.update(alert_rules, row.id, taken, **values)
-            after = _facts_of(connection, row.id)
-            change.note("change", "alert_rule", before, after)
-        return after
+            return change_rule(
+                Change(connection, self._actor),
+                ref,
+                percents=percents,
+                channels=channels,
+                new_name=new_name,
+                seen=seen,
+            )
 
     def remove(self, ref: Ref, seen: Seen = None) -> None:
         """Remove a rule; what it has told stays in the log."""
         with self._engine.begin() as connection:
-            row = _the_rule(connection, ref)
-            (facts,) = _facts(connection, [row])
-            check_seen(facts, seen, "alert rule")
-            change = Change(connection, self._actor)
-            gone = removed_name(row.name, row.id)
-            change.update(alert_rules, row.id, removed_at=now(), name=gone)
-            change.note("remove", "alert_rule", facts, None)
+            remove_rule(Change(connection, self._actor), ref, seen)
 
     def all(self) -> list[dict[str, Any]]:
         """The facts of all rules by name."""
         with self._engine.connect() as connection:
-            return _facts(connection, _rules(connection))
+            return rules_of(connection)
 
     def one(self, ref: Ref) -> dict[str, Any]:
         """The facts of one rule. Raises NotThere."""

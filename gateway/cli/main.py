@@ -33,6 +33,8 @@ COMMANDS = {
     ),
     "reprice": ("gateway.cli.reprice:command", "Compute recorded costs again at today's prices."),
     "what-if": ("gateway.cli.what_if:command", "Try a budget on what was recorded."),
+    "apply": ("gateway.cli.apply:command", "Make the deployment what a file says."),
+    "export-config": ("gateway.cli.apply:export_command", "Write the deployment as a file."),
     "usage": ("gateway.cli.usage:command", "Show what was used and what it cost."),
 }
 """Subcommands in the order of the help page: where each is, and its line of help."""
