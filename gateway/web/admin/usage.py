@@ -27,9 +27,9 @@ from gateway.web.admin.records import DEFAULT_DAYS, time_range
 api = Api("usage", "Sums of usage and costs, adjustments included, from the rollups.")
 
 HOURS_MAX = timedelta(days=62)
-MANY_HOURS_MAX = timedelta(days=7)
-"""The same where there are many groups: every hour of every key is in memory at once."""
 """The longest range that is answered by the hour."""
+MANY_HOURS_MAX = timedelta(days=31)
+"""The same by client or key: every hour of every one of them is in memory at once."""
 DAYS_MAX = timedelta(days=3660)
 
 GroupBy = Annotated[
