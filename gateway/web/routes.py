@@ -4,7 +4,26 @@ from __future__ import annotations
 
 from gateway.web import openapi, preflight, probes, sign_in
 from gateway.web.admin import description
-from gateway.web.dashboard import alerts, api_docs, assets, budget_forms, budgets, changes, client_forms, clients, health, key_forms, overview, people, prices, reconciliation, requests, shell, team_forms, teams
+from gateway.web.dashboard import (
+    alerts,
+    api_docs,
+    assets,
+    budget_forms,
+    budgets,
+    changes,
+    client_forms,
+    clients,
+    health,
+    key_forms,
+    overview,
+    people,
+    prices,
+    reconciliation,
+    requests,
+    shell,
+    team_forms,
+    teams,
+)
 from gateway.web.openai import (
     batches,
     chat,
