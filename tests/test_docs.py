@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.core.alert_messages import message_of
 from gateway.core.webhook_signatures import new_secret, signed_headers
+from gateway.web.admin.description import described
 from tests.core.test_alert_messages import THRESHOLD
 
 ROOT = Path(__file__).parents[1]
@@ -65,3 +66,19 @@ def test_the_page_on_alerts_shows_the_body_that_is_sent() -> None:
     sent = message_of(THRESHOLD, datetime.now(UTC), "1", "2").as_webhook()
     assert shown.keys() == sent.keys()
     assert shown["data"].keys() == sent["data"].keys()
+
+
+def test_the_page_on_the_admin_api_names_what_there_is() -> None:
+    page = (ROOT / "docs/admin-api.md").read_text()
+    (table,) = re.findall(r"## In short\n(.*?)\n## ", page, re.DOTALL)
+    named = set(re.findall(r"(/[a-z-]+(?:/[{}a-z_-]+)*)", table))
+    bare = re.compile(r"\{\w+\}")
+    served = {bare.sub("{}", path.removeprefix("/admin/api/v1")) for path in described()["paths"]}
+    wanted = {bare.sub("{}", path) for path in named}
+    assert wanted <= served
+    subjects = {path.split("/")[1] for path in served}
+    assert subjects == {path.split("/")[1] for path in wanted}, "every subject is in the table"
+    codes = set(re.findall(r"^\| \d+ \| (.*?) \|", page, re.MULTILINE))
+    errors = (ROOT / "docs/errors.md").read_text() + (ROOT / "docs/access.md").read_text()
+    for code in re.findall(r"`(\w+)`", " ".join(codes)):
+        assert f"`{code}`" in errors or code.startswith(("token_", "csrf_")), code

@@ -10,11 +10,10 @@ from pydantic import Field
 from gateway.adapters.admin_tokens import AdminTokens, NewToken, Token, token_facts
 from gateway.adapters.directory import now
 from gateway.core.roles import Role
-from gateway.web.admin import cursors
 from gateway.web.admin.endpoint import ADMINS, Api, Call, NoBody, NoQuery
 from gateway.web.admin.fields import Answer, Body, ETag, Id, Listed, MomentText, Name, NextCursor
 from gateway.web.admin.keys import Seconds
-from gateway.web.admin.lists import tagged
+from gateway.web.admin.lists import cut, tagged
 from gateway.web.admin.users import RoleField
 
 api = Api("admin-tokens", "Credentials of programs that call this API and OpenAI's usage API.")
@@ -70,12 +69,10 @@ def _tokens(call: Call[Any, Any]) -> AdminTokens:
 @api.endpoint("GET", "/admin-tokens", query=Listed, answer=AdminTokenList, roles=ADMINS)
 def list_admin_tokens(call: Call[Listed, NoBody]) -> AdminTokenList:
     """List admin tokens, without their secrets."""
-    place, at = cursors.read(call.query.cursor, int), now()
-    found = call.sql(_tokens(call).tokens)
-    rest = [token for token in found if place is None or token.id > place[0]]
-    shown = rest[: call.query.limit]
-    more = cursors.written(shown[-1].id) if len(rest) > len(shown) else None
-    return AdminTokenList(data=[_answer(token, at) for token in shown], next=more)
+    found, at = call.sql(_tokens(call).tokens), now()
+    return cut(
+        AdminTokenList, call.query, found, lambda token: token.id, lambda token: _answer(token, at)
+    )
 
 
 @api.endpoint(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -28,7 +30,7 @@ from gateway.web.admin.fields import (
     NextCursor,
     Patch,
 )
-from gateway.web.admin.lists import tagged
+from gateway.web.admin.lists import cut, tagged
 from gateway.web.admin.teams import Removed
 
 api = Api("alerts", "Who is told when budgets fill or spending is unusual, and what was told.")
@@ -64,7 +66,7 @@ class MadeAlertChannel(AlertChannel):
 
 
 class AlertChannelList(Answer):
-    """All channels, by name; they are few."""
+    """A page of channels, by name."""
 
     data: list[AlertChannel]
     next: NextCursor
@@ -113,7 +115,7 @@ class AlertRule(Answer):
 
 
 class AlertRuleList(Answer):
-    """All rules, by name; they are few."""
+    """A page of rules, by name."""
 
     data: list[AlertRule]
     next: NextCursor
@@ -183,15 +185,19 @@ def _rules(call: Call[Any, Any]) -> AlertRules:
     return AlertRules(call.at.engine, call.principal)
 
 
+def _name(facts: Mapping[str, Any]) -> str:
+    return str(facts["name"])
+
+
 def _made(made: NewSecret) -> MadeAlertChannel:
     return tagged(MadeAlertChannel, made.facts, secret=made.secret)
 
 
-@api.endpoint("GET", "/alert-channels", answer=AlertChannelList, roles=SEE_ALL)
-def list_alert_channels(call: Call[NoQuery, NoBody]) -> AlertChannelList:
+@api.endpoint("GET", "/alert-channels", query=Listed, answer=AlertChannelList, roles=SEE_ALL)
+def list_alert_channels(call: Call[Listed, NoBody]) -> AlertChannelList:
     """List alert channels, without secrets."""
     found = call.sql(_channels(call).all)
-    return AlertChannelList(data=[tagged(AlertChannel, one) for one in found], next=None)
+    return cut(AlertChannelList, call.query, found, _name, partial(tagged, AlertChannel))
 
 
 @api.endpoint(
@@ -259,11 +265,11 @@ def test_alert_channel(call: Call[NoQuery, NoBody], channel_id: int) -> AlertTes
     return AlertTest(id=message.id, arrived=arrived, error=answer.error or None)
 
 
-@api.endpoint("GET", "/alert-rules", answer=AlertRuleList, roles=SEE_ALL)
-def list_alert_rules(call: Call[NoQuery, NoBody]) -> AlertRuleList:
+@api.endpoint("GET", "/alert-rules", query=Listed, answer=AlertRuleList, roles=SEE_ALL)
+def list_alert_rules(call: Call[Listed, NoBody]) -> AlertRuleList:
     """List alert rules."""
     found = call.sql(_rules(call).all)
-    return AlertRuleList(data=[tagged(AlertRule, one) for one in found], next=None)
+    return cut(AlertRuleList, call.query, found, _name, partial(tagged, AlertRule))
 
 
 @api.endpoint("POST", "/alert-rules", body=NewAlertRule, answer=AlertRule, roles=ADMINS, status=201)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Row
@@ -14,6 +14,7 @@ from gateway.web.admin.fields import Answer, Listed
 
 _A = TypeVar("_A", bound=Answer)
 _L = TypeVar("_L", bound=Answer)
+_T = TypeVar("_T")
 
 
 def part_of(query: Listed) -> Slice:
@@ -26,6 +27,24 @@ def listed(answer: type[_L], page: Page, make: Callable[[Row[Any]], Answer]) -> 
     """A page as the list ``answer``."""
     more = None if page.after is None else cursors.written(page.after)
     return answer.model_validate({"data": [make(row) for row in page.rows], "next": more})
+
+
+def cut(
+    answer: type[_L],
+    query: Listed,
+    found: Iterable[_T],
+    place: Callable[[_T], int | str],
+    make: Callable[[_T], Answer],
+) -> _L:
+    """A part of a list that is short enough to be read whole, in the order of its ``place``."""
+    ordered = sorted(found, key=place)
+    if ordered:
+        after = cursors.read(query.cursor, type(place(ordered[0])))
+        if after is not None:
+            ordered = [item for item in ordered if place(item) > after[0]]
+    shown = ordered[: query.limit]
+    more = cursors.written(place(shown[-1])) if len(ordered) > len(shown) else None
+    return answer.model_validate({"data": [make(item) for item in shown], "next": more})
 
 
 def tagged(answer: type[_A], facts: Mapping[str, Any], **more: Any) -> _A:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import StringConstraints
+from sqlalchemy import Row
 
 from gateway.adapters.allowed_tags import tag_facts
 from gateway.adapters.directory import Directory
 from gateway.core.errors import NotFound
 from gateway.core.tags import is_name
 from gateway.web.admin.endpoint import ADMINS, Api, Call, NoBody, NoQuery
-from gateway.web.admin.fields import Answer, Body, MomentText, NextCursor
+from gateway.web.admin.fields import Answer, Body, Listed, MomentText, NextCursor
+from gateway.web.admin.lists import cut
 
 api = Api("tags", "The tags that requests may carry; others are dropped.")
 
@@ -26,7 +28,7 @@ class Tag(Answer):
 
 
 class Tags(Answer):
-    """All allowed tags, by name; they are few."""
+    """A page of the allowed tags, by name."""
 
     data: list[Tag]
     next: NextCursor
@@ -45,11 +47,15 @@ class TagRemoved(Answer):
     removed: bool = True
 
 
-@api.endpoint("GET", "/tags", answer=Tags)
-def list_tags(call: Call[NoQuery, NoBody]) -> Tags:
+def _answer(row: Row[Any]) -> Tag:
+    return Tag.model_validate(tag_facts(row))
+
+
+@api.endpoint("GET", "/tags", query=Listed, answer=Tags)
+def list_tags(call: Call[Listed, NoBody]) -> Tags:
     """List the allowed tags."""
     found = call.sql(call.directory.tag_keys)
-    return Tags(data=[Tag.model_validate(tag_facts(row)) for row in found], next=None)
+    return cut(Tags, call.query, found, lambda row: str(row.name), _answer)
 
 
 @api.endpoint("POST", "/tags", body=NewTag, answer=Tag, roles=ADMINS, status=201)
@@ -60,7 +66,7 @@ def allow_tag(call: Call[NoQuery, NewTag]) -> Tag:
     def make(directory: Directory) -> Tag:
         directory.add_tag_key(name)
         (row,) = [row for row in directory.tag_keys() if row.name == name]
-        return Tag.model_validate(tag_facts(row))
+        return _answer(row)
 
     return call.change(make)
 

@@ -19,7 +19,6 @@ from gateway.core.credentials import (
 )
 from gateway.core.errors import BadRequest
 from gateway.core.roles import Role
-from gateway.web.admin import cursors
 from gateway.web.admin.endpoint import ADMINS, SEE_ALL, Api, Call, NoBody, NoQuery
 from gateway.web.admin.fields import (
     UNSENT,
@@ -33,7 +32,7 @@ from gateway.web.admin.fields import (
     Patch,
     Text,
 )
-from gateway.web.admin.lists import tagged
+from gateway.web.admin.lists import cut, tagged
 
 api = Api("users", "Accounts of people who use the dashboard.")
 
@@ -110,12 +109,8 @@ def _accounts(call: Call[Any, Any]) -> Accounts:
 @api.endpoint("GET", "/users", query=Listed, answer=Users, roles=SEE_ALL)
 def list_users(call: Call[Listed, NoBody]) -> Users:
     """List accounts."""
-    place = cursors.read(call.query.cursor, int)
-    found = sorted(call.sql(_accounts(call).users), key=lambda user: user.id)
-    rest = [user for user in found if place is None or user.id > place[0]]
-    shown = rest[: call.query.limit]
-    more = cursors.written(shown[-1].id) if len(rest) > len(shown) else None
-    return Users(data=[_answer(user) for user in shown], next=more)
+    found = call.sql(_accounts(call).users)
+    return cut(Users, call.query, found, lambda user: user.id, _answer)
 
 
 @api.endpoint("POST", "/users", body=NewUser, answer=UserAnswer, roles=ADMINS, status=201)

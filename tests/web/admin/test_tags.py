@@ -34,3 +34,20 @@ def test_admins_alone_allow_tags(control: Control) -> None:
     assert owner.get("/tags").status == 200
     assert owner.post("/tags", {"name": fresh("tag")}).status == 403
     assert owner.delete("/tags/x").status == 403
+
+
+def test_short_lists_have_pages_too(control: Control) -> None:
+    admin = asker(control)
+    names = sorted(admin.made("/tags", {"name": fresh("tag")})["name"] for _ in range(3))
+    seen, cursor = [], None
+    while True:
+        query = {"limit": 1} | ({} if cursor is None else {"cursor": cursor})
+        page = admin.get("/tags", **query).json
+        assert len(page["data"]) <= 1
+        seen += [tag["name"] for tag in page["data"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == sorted(seen)
+    assert set(names) <= set(seen)
+    assert admin.get("/tags", cursor="strange").status == 400
