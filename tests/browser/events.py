@@ -80,11 +80,17 @@ def _alert(engine: Engine, history: History, now: datetime) -> None:
     rules.create("month will not do", AlertKind.FORECAST, ["finance"], budget="organization")
     rules.create("unusual hours", AlertKind.ANOMALY, ["on-call"], percents=(300,))
     found = rules_in_force(engine)
-    for standing in _standings(engine, history, now):
-        for crossing in threshold_crossings(found, [standing], int(now.timestamp() * 1000)):
-            hours = 140 - crossing.percent
-            rule = next(rule for rule in found if rule.id == crossing.rule_id)
-            announce(engine, rule, crossing, now - timedelta(hours=hours, minutes=17))
+    at_ms = int(now.timestamp() * 1000)
+    crossings = [
+        crossing
+        for standing in _standings(engine, history, now)
+        for crossing in threshold_crossings(found, [standing], at_ms)
+    ]
+    crossings.sort(key=lambda crossing: crossing.percent)
+    for place, crossing in enumerate(crossings):
+        rule = next(rule for rule in found if rule.id == crossing.rule_id)
+        ago = timedelta(hours=31 * (len(crossings) - place), minutes=7 * place)
+        announce(engine, rule, crossing, now - ago)
     _deliver(engine)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, insert
 
 from gateway.adapters.directory import Directory
+from gateway.adapters.price_rows import prices_in_force
 from gateway.adapters.redis_budgets import RedisBudgets
 from gateway.adapters.rollup_tables import hourly_refusals
 from gateway.adapters.usage_rows import record
@@ -141,8 +142,12 @@ def make_history(
     calls = list(_calls(random, now, days, per_day))
     spent = _spent(calls, spans)
     budgets = _budgets(directory, calls, spent)
+    terms = _Terms(
+        {row.name: row for row in directory.budgets()},
+        {price.model: price.id for price in prices_in_force(engine, now)},
+    )
     events = [
-        _event(random, call, who[call.caller.name], budgets, place)
+        _event(random, call, who[call.caller.name], terms, place)
         for place, call in enumerate(calls)
     ]
     for start in range(0, len(events), 500):
@@ -154,6 +159,14 @@ def make_history(
         key = counters.keys.budget(budget_id, spans[name].start_ms)
         counters.redis.hset(key, mapping={"spent": spent[name], "held": held})
     return History(teams, clients, keys, budgets, len(events), spent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a record says besides its bill: budgets and prices by name."""
+
+    budgets: dict[str, Any]
+    prices: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,14 +265,15 @@ def _dearest(limit: Limit, calls: list[_Call]) -> int:
 
 
 def _event(
-    random: Random, call: _Call, who: tuple[int, int, int], budgets: dict[str, int], place: int
+    random: Random, call: _Call, who: tuple[int, int, int], terms: _Terms, place: int
 ) -> UsageEvent:
-    at = _ms(call.at)
-    windows = [
-        f"{budgets[limit.name]}:{window_at(limit.window, 'UTC', at).start_ms}:0:0:strict"
-        for limit in LIMITS
-        if _covers(limit, call)
-    ]
+    at, hold = _ms(call.at), call.cost + call.cost // 3
+    windows = []
+    for limit in LIMITS:
+        if _covers(limit, call):
+            row = terms.budgets[limit.name]
+            start = window_at(limit.window, "UTC", at).start_ms
+            windows.append(f"{row.id}:{start}:{hold}:{row.limit_nano}:{row.enforcement}")
     endpoint = (
         "embeddings"
         if "embedding" in call.model
@@ -271,7 +285,7 @@ def _event(
         "key_id": who[2],
         "endpoint": endpoint,
         "model": call.model,
-        "price_id": None,
+        "price_id": terms.prices.get(call.model),
         "tier": "default",
         "streamed": random.random() < 0.6,
         "tags": {
@@ -295,7 +309,7 @@ def _event(
         "kind": "request",
         "outcome": "expired" if expired else "released" if failed else "settled",
         "cost": call.cost,
-        "hold": call.cost + call.cost // 3,
+        "hold": hold,
         "held_at": at,
         "at": at + (duration or 60_000),
         "budgets": ",".join(windows),

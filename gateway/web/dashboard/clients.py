@@ -89,6 +89,7 @@ def _page(
         live=shell.LIVE_SECONDS,
         client=client,
         may_change=viewer.may_change_client(client.team_id),
+        models=json.loads(client.allowed_models),
         limits=limits_of(client),
         keys=keys,
         budgets=budget_lines(viewer, now, client_id=client.id),
@@ -122,10 +123,8 @@ def key_line(key: Any, now: datetime) -> KeyLine:
 
 
 def limits_of(client: Any) -> list[tuple[str, str]]:
-    """What bounds a client besides budgets, as (words, value)."""
-    models = json.loads(client.allowed_models)
+    """What bounds a client besides budgets and its models, as (words, value)."""
     return [
-        ("Models", ", ".join(models) if models else "all that have a price"),
         ("Requests per minute", _limit(client.requests_per_minute)),
         ("Tokens per minute", _limit(client.tokens_per_minute)),
         ("Requests at once", _limit(client.concurrent_requests)),

@@ -333,10 +333,16 @@ def _existing(links: Sequence[Link]) -> list[Link]:
     ]
 
 
+_BENEATH = {"/teams": ("/clients", "/keys"), "/people": ("/tokens",)}
+"""Pages whose way leads by an entry of the navigation, though their paths do not."""
+
+
 def _current(path: str) -> str:
     if request.path == path:
         return "page"
-    return "true" if path != "/" and request.path.startswith(f"{path}/") else ""
+    beneath = (path, *_BENEATH.get(path, ()))
+    inside = any(request.path.startswith(f"{start}/") for start in beneath)
+    return "true" if path != "/" and inside else ""
 
 
 # The blueprint that brings templates and static files
