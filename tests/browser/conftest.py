@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.core.roles import Role
     from tests.browser.deployment import Deployment
+    from tests.browser.pages import Shown
     from tests.browser.watched import Watch
     from tests.e2e.provider import SimulatedProvider
     from tests.e2e.rig import Rig
@@ -132,6 +133,35 @@ def tabs(browser: Browser) -> Iterator[Tabs]:
     found = Tabs(browser, [])
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def profiles(browser: Browser) -> Iterator[Tabs]:
+    """One profile for each role, for the tests of a file that only look: what pages need is
+    fetched once."""
+    found = Tabs(browser, [])
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def look(deployment: Deployment, profiles: Tabs) -> Callable[[Shown], Watch]:
+    """Opens a page in the tab of whoever looks at it."""
+    made: dict[Role | None, Page] = {}
+
+    def at(shown: Shown) -> Watch:
+        if shown.role not in made:
+            made[shown.role] = profiles.open(deployment, shown.role)
+        page = made[shown.role]
+        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        page.emulate_media(color_scheme="light")
+        answer = page.goto(shown.path(deployment.places))
+        assert answer is not None
+        assert answer.status == 200, page.url
+        drawn(page)
+        return profiles.watch(page)
+
+    return at
 
 
 @pytest.fixture(scope="session")

@@ -6,47 +6,21 @@ twice its size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, CDPSession, Page
+from playwright.sync_api import CDPSession, Page
 
-from gateway.core.roles import Role
-from tests.browser.conftest import DESKTOP, PHONE, Tabs, drawn
-from tests.browser.deployment import Deployment
+from tests.browser.conftest import DESKTOP, PHONE, drawn
 from tests.browser.measuring import measured
 from tests.browser.pages import PAGES, Shown
+from tests.browser.watched import Watch
 
 WIDTHS = (320, 390, 768, 1440, 2560)
-THEMES = ("light", "dark")
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+Look = Callable[[Shown], Watch]
 BY_NAME = pytest.mark.parametrize("shown", PAGES, ids=lambda shown: shown.name)
-
-
-@pytest.fixture(scope="module")
-def profiles(browser: Browser) -> Iterator[Tabs]:
-    """One profile for each role: what a page needs is fetched once."""
-    found = Tabs(browser, [])
-    yield found
-    found.close()
-
-
-@pytest.fixture(scope="module")
-def tab(deployment: Deployment, profiles: Tabs) -> Any:
-    """Gives the tab of whoever looks at a page."""
-    made: dict[Role | None, Page] = {}
-
-    def of(shown: Shown) -> Page:
-        if shown.role not in made:
-            made[shown.role] = profiles.open(deployment, shown.role)
-        page = made[shown.role]
-        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
-        page.emulate_media(color_scheme="light")
-        page.goto(shown.path(deployment.places))
-        drawn(page)
-        return page
-
-    return of
 
 
 def violations(page: Page, axe: str) -> list[Any]:
@@ -63,8 +37,8 @@ def violations(page: Page, axe: str) -> list[Any]:
 
 @pytest.mark.timeout(240)
 @BY_NAME
-def test_axe_finds_no_violation(tab: Any, axe: str, shown: Shown) -> None:
-    page = tab(shown)
+def test_axe_finds_no_violation(look: Look, axe: str, shown: Shown) -> None:
+    page = look(shown).page
     found = {}
     for width, height in (DESKTOP, PHONE):
         page.set_viewport_size({"width": width, "height": height})
@@ -76,8 +50,8 @@ def test_axe_finds_no_violation(tab: Any, axe: str, shown: Shown) -> None:
 
 
 @BY_NAME
-def test_no_width_scrolls_sideways(tab: Any, shown: Shown) -> None:
-    page = tab(shown)
+def test_no_width_scrolls_sideways(look: Look, shown: Shown) -> None:
+    page = look(shown).page
     too_wide = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
@@ -86,13 +60,14 @@ def test_no_width_scrolls_sideways(tab: Any, shown: Shown) -> None:
         if wide > width:
             too_wide[width] = wide
         assert measured(page, "overlapping") == [], f"controls overlap at {width}"
+        assert measured(page, "cutOff") == [], f"text is cut off at {width}"
     assert too_wide == {}
 
 
 @BY_NAME
-def test_text_at_twice_its_size_is_all_there(tab: Any, shown: Shown) -> None:
+def test_text_at_twice_its_size_is_all_there(look: Look, shown: Shown) -> None:
     """WCAG 2.2, 1.4.4: up to 200 %, without loss of content or function."""
-    page = tab(shown)
+    page = look(shown).page
     page.set_viewport_size({"width": 1280, "height": 900})
     session = page.context.new_cdp_session(page)
     session.send("Page.setFontSizes", {"fontSizes": {"standard": 32, "fixed": 26}})
@@ -106,7 +81,7 @@ def test_text_at_twice_its_size_is_all_there(tab: Any, shown: Shown) -> None:
         session.detach()
 
 
-def test_axe_finds_what_is_wrong(tab: Any, axe: str) -> None:
-    page = tab(Shown("/teams/new"))
+def test_axe_finds_what_is_wrong(look: Look, axe: str) -> None:
+    page = look(Shown("/teams/new")).page
     page.evaluate("() => { document.querySelector('label[for=name]').remove() }")
     assert "label" in [rule for rule, *_ in violations(page, axe)]

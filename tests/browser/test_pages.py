@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.app import create_app
 from gateway.core.roles import Role
 from gateway.settings import Settings
-from tests.browser.conftest import Tabs, drawn
+from tests.browser.conftest import Tabs
 from tests.browser.deployment import Deployment
 from tests.browser.pages import NO_PAGES, PAGES, Shown
+from tests.browser.watched import Watch
 from tests.databases import open_migrated
 
 
@@ -25,12 +28,10 @@ def test_the_list_has_every_page_that_is_served(redis_url: str, sqlite_url: str)
 
 
 @pytest.mark.parametrize("shown", PAGES, ids=lambda shown: shown.name)
-def test_a_page_opens(deployment: Deployment, tabs: Tabs, shown: Shown) -> None:
-    page = tabs.open(deployment, shown.role)
-    answer = page.goto(shown.path(deployment.places))
-    assert answer is not None
-    assert answer.status == 200
-    drawn(page)
+def test_a_page_opens(look: Callable[[Shown], Watch], shown: Shown) -> None:
+    watch = look(shown)
+    watch.check()
+    page = watch.page
     assert page.locator("h1").count() == 1
     assert page.title().endswith("· Faregate")
     assert page.locator("html").get_attribute("lang") == "en"

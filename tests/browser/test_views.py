@@ -114,8 +114,9 @@ def test_a_live_page_of_who_is_signed_out_asks_to_sign_in(
 ) -> None:
     page = tabs.open(deployment, Role.ADMIN)
     page.goto("/health")
-    page.context.clear_cookies()
-    expect(page).to_have_url(re.compile(r"/sign-in\?next="))
+    with tabs.watch(page).expecting(401):
+        page.context.clear_cookies()
+        expect(page).to_have_url(re.compile(r"/sign-in\?next="))
 
 
 # Nothing has happened yet

@@ -80,23 +80,24 @@ def test_forms_do_not_open_for_finance(deployment: Deployment, tabs: Tabs) -> No
 def test_finance_decides_about_a_bill(deployment: Deployment, tabs: Tabs) -> None:
     page = tabs.open(deployment, Role.FINANCE)
     page.goto(f"/reconciliation/{deployment.places['reconciliation_id']}")
-    expect(page.get_by_role("button", name=re.compile("Post"))).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile("Dismiss"))).to_be_visible()
+    expect(page.get_by_role("button", name="Approve and post")).to_be_visible()
+    expect(page.get_by_role("button", name="Dismiss")).to_be_visible()
 
 
 def test_an_owner_sees_the_own_team_alone(deployment: Deployment, tabs: Tabs) -> None:
+    """And the organization's budgets, which bound the team too."""
     page = tabs.open(deployment, Role.OWNER)
     history = deployment.history
     assert history is not None
     page.goto("/")
     drawn(page)
     text = page.locator("body").inner_text()
-    for name in ("ranker", "notebook", "research-monthly", "organization"):
+    for name in ("ranker", "notebook", "research-monthly"):
         assert not re.search(rf"\b{name}\b", text), name
     assert "chatbot" in text
     page.goto("/budgets")
     names = {text.partition("\n")[0] for text in page.locator("tbody th").all_inner_texts()}
-    assert names == {"support-monthly", "chatbot-daily"}
+    assert names == {"organization", "support-monthly", "chatbot-daily"}
     page.goto("/requests?range=30d")
     shown = set(page.locator("tbody td:nth-child(2) .clip").all_inner_texts())
     assert shown == {"chatbot", "triage"}
@@ -113,8 +114,9 @@ def test_what_is_of_others_is_not_there_for_an_owner(deployment: Deployment, tab
         f"/clients/{clients['ranker']}",
         f"/clients/{clients['ranker']}/edit",
         f"/clients/{clients['ranker']}/keys/new",
-        f"/budgets/{budgets['organization']}",
+        f"/budgets/{budgets['research-monthly']}",
         f"/budgets/{budgets['research-monthly']}/edit",
+        f"/budgets/{budgets['organization']}/edit",
     ]
     found = statuses(page, tabs, others)
     assert set(found.values()) <= {403, 404}, found
