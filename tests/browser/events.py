@@ -76,7 +76,7 @@ def _alert(engine: Engine, history: History, now: datetime) -> None:
     channels.create("on-call", ChannelKind.WEBHOOK, "https://oncall.acme.example/faregate")
     rules = AlertRules(engine, ANN)
     both = ("finance", "on-call")
-    rules.create("budgets at half most all", AlertKind.THRESHOLD, both, percents=(50, 80, 100))
+    rules.create("every budget", AlertKind.THRESHOLD, both, percents=(50, 80, 100))
     rules.create("month will not do", AlertKind.FORECAST, ["finance"], budget="organization")
     rules.create("unusual hours", AlertKind.ANOMALY, ["on-call"], percents=(300,))
     found = rules_in_force(engine)

@@ -37,12 +37,10 @@ SHOWN = (
     "overview-desktop-light",
     "overview-desktop-dark",
     "overview-phone-light",
-    "teams-one-desktop-light",
     "budgets-one-desktop-light",
     "budgets-phone-dark",
     "requests-one-desktop-light",
     "reconciliation-one-desktop-light",
-    "audit-log-desktop-dark",
 )
 """Names of pictures that the documents show."""
 
