@@ -7,19 +7,17 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import insert
 
 from gateway.adapters.budget_history import refusals_of, windows_of
-from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory
-from gateway.adapters.migrations import upgrade
 from gateway.adapters.rollup_tables import hourly_refusals
 from gateway.adapters.usage_rows import record
 from tests.adapters.recorded import AT, HOUR, event
+from tests.databases import open_migrated
 
 THEN = datetime.fromtimestamp(AT / 1000, tz=UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def test_the_newest_windows_of_one_budget_come_first(database_url: str) -> None:
-    engine = open_engine(database_url)
-    upgrade(engine)
+    engine = open_migrated(database_url)
     events = [
         event(f"r{n}", 100 + n, at=AT + n * HOUR, budgets=f"1:{n * HOUR}:0:0:strict,2:0:0:0:strict")
         for n in range(4)
@@ -37,8 +35,7 @@ def test_the_newest_windows_of_one_budget_come_first(database_url: str) -> None:
 
 
 def test_refusals_are_by_hour_and_client(database_url: str) -> None:
-    engine = open_engine(database_url)
-    upgrade(engine)
+    engine = open_migrated(database_url)
     directory = Directory(engine)
     directory.initialise("acme")
     directory.create_team("search")

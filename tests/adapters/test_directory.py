@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select
 
-from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory, DirectoryError, now
-from gateway.adapters.migrations import upgrade
 from gateway.adapters.policy_loader import load_policy
 from gateway.adapters.price_rows import sync_prices
 from gateway.adapters.price_sources import price_list_from_genai
 from gateway.adapters.tables import keys, organizations, prices
 from gateway.core.budgets import Enforcement, WindowKind
 from gateway.core.policy import Sharing, hash_key
+from tests.databases import open_migrated
 
 USD = 1_000_000_000
 
@@ -28,8 +27,7 @@ USD = 1_000_000_000
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """A database with the schema and nothing in it."""
-    engine = open_engine(database_url, pooled=False)
-    upgrade(engine)
+    engine = open_migrated(database_url)
     yield engine
     engine.dispose()
 

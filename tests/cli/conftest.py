@@ -10,6 +10,7 @@ import pytest
 from gateway.adapters.redis_budgets import RedisBudgets, connect
 from gateway.adapters.redis_keys import RedisKeys
 from tests.cli.rig import Faregate
+from tests.databases import migrate
 
 
 def _isolate(monkeypatch: pytest.MonkeyPatch, folder: Path, **variables: str) -> None:
@@ -47,6 +48,8 @@ def sqlite_faregate(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def _set_up(faregate: Faregate) -> None:
+    # `init` finds the schema there: what it does without one has tests of its own.
+    migrate(faregate.engine)
     commands: Sequence[Sequence[str]] = (
         ("init", "--organization", "Acme"),
         ("team", "create", "research"),

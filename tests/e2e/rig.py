@@ -20,9 +20,7 @@ from uuid import uuid4
 import redis
 from sqlalchemy import Engine, func, select
 
-from gateway.adapters.database import open_engine
 from gateway.adapters.directory import Directory, NewKey
-from gateway.adapters.migrations import upgrade
 from gateway.adapters.price_gaps import full_prices
 from gateway.adapters.price_rows import sync_prices
 from gateway.adapters.redis_budgets import RedisBudgets, connect
@@ -34,6 +32,7 @@ from gateway.settings import load_settings
 from gateway.workers import recorder as recorder_module
 from gateway.workers.background import run_background
 from gateway.workers.recorder import Recorder
+from tests.databases import open_migrated
 from tests.e2e.money import cost_nano
 from tests.e2e.provider import SimulatedProvider, clean_environment, until
 from tests.e2e.traffic import Caller
@@ -103,8 +102,7 @@ class Rig:
             OPENAI_API_KEY=PROVIDER_KEY,
             **{f"FAREGATE_{name.upper()}": value for name, value in values.items()},
         )
-        self.engine: Engine = open_engine(database_url)
-        upgrade(self.engine)
+        self.engine: Engine = open_migrated(database_url, pooled=True)
         self.directory = Directory(self.engine)
         self.directory.initialise("acme")
         sync_prices(self.engine, full_prices())

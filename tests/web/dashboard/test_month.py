@@ -8,12 +8,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from gateway.adapters.database import open_engine
-from gateway.adapters.migrations import upgrade
 from gateway.adapters.usage_rows import record
 from gateway.core.reports import Selection
 from gateway.web.dashboard.month import PastHours, month_chart, read_month
 from tests.adapters.recorded import event
+from tests.databases import open_migrated
 
 NOW = datetime(2026, 3, 3, 12, 30, tzinfo=UTC)
 ALL = Selection(NOW, NOW)
@@ -24,8 +23,7 @@ def at(day: int, month: int = 3, hour: int = 6) -> int:
 
 
 def opened(url: str, *events: Any) -> Engine:
-    engine = open_engine(url)
-    upgrade(engine)
+    engine = open_migrated(url)
     record(engine, list(events))
     return engine
 
