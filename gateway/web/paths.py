@@ -25,7 +25,8 @@ ID_MAX = 2**63 - 1
 class IdConverter(IntegerConverter):
     """``<int:...>`` of a route: an id."""
 
-    regex = "[0-9]{1,19}"
+    # No zeros before it: an object has one address.
+    regex = "0|[1-9][0-9]{0,18}"
 
     def __init__(self, map: Map, **options: Any) -> None:  # noqa: A002 - as Werkzeug names it
         super().__init__(map, **{"max": ID_MAX, **options})

@@ -155,11 +155,14 @@ def test_the_bill_of_real_requests_is_what_the_truth_log_says(
     simulated: Simulated, client: OpenAI
 ) -> None:
     start = int(datetime.now(UTC).timestamp()) // 60 * 60
+    # A key of its own: others use the same simulator.
+    own = client.with_options(api_key="sk-whose-bill-this-is")
     for number in range(3):
-        client.chat.completions.create(**question(f"Bill {number}", model="o4-mini"))
-    client.embeddings.create(model="text-embedding-3-small", input="A bill")
+        own.chat.completions.create(**question(f"Bill {number}", model="o4-mini"))
+    own.embeddings.create(model="text-embedding-3-small", input="A bill")
+    key_id = read_truth(simulated.truth_log)[-1].api_key_id
     page = admin(simulated).admin.organization.usage.costs(
-        start_time=start, end_time=start + 3_600, group_by=["line_item"]
+        start_time=start, end_time=start + 3_600, group_by=["line_item", "api_key_id"]
     )
     charged: Counter[str] = Counter()
     for bucket in page.data:
@@ -167,11 +170,14 @@ def test_the_bill_of_real_requests_is_what_the_truth_log_says(
             assert result.object == "organization.costs.result"
             assert result.amount is not None
             assert result.line_item is not None
+            if result.api_key_id != key_id:
+                continue
             nano = Decimal(str(result.amount.value)) * 10**9
             charged[result.line_item.partition(",")[0]] += int(nano)
     for model in ("o4-mini-2025-04-16", "text-embedding-3-small"):
         truth = [c for c in read_truth(simulated.truth_log) if c.model == model]
-        since = [c for c in truth if c.time >= start // 86_400 * 86_400]
+        since = [c for c in truth if c.api_key_id == key_id]
+        assert since
         expected = sum(cost_nano(item) for item in since)
         assert 0 <= expected - charged[model] <= len(since) + 2
         assert since[-1].api_key_id.startswith("key_")
