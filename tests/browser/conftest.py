@@ -26,10 +26,16 @@ TIMEOUT_MS = 30_000
 """For whatever a test waits for; machines may be busy with other tests."""
 
 
+DRAWN = """() => [...document.querySelectorAll('[data-chart]')].every((plot) => {
+  const drawing = plot.querySelector('svg');
+  return 'drawn' in plot.dataset && drawing && Math.abs(drawing.clientWidth - plot.clientWidth) < 2;
+})"""
+
+
 def drawn(page: Page) -> None:
-    """Return once the page's scripts have run and all its charts are drawn."""
+    """Return once the page's scripts have run and all its charts are drawn, as wide as they are."""
     page.wait_for_load_state("load")
-    page.wait_for_function("() => !document.querySelector('[data-chart]:not([data-drawn])')")
+    page.wait_for_function(DRAWN)
 
 
 @pytest.fixture(scope="session")
