@@ -23,7 +23,7 @@ from gateway.adapters.tables import SUMS, budget_windows, hourly_usage
 from gateway.core.events import UsageEvent
 from gateway.core.latency import bucket_of
 from gateway.core.line_items import HOLD, LineItem, line_items
-from gateway.core.prices import CostLine, Meter
+from gateway.core.prices import CostLine, Meter, sum_lines
 from gateway.core.reports import day_of, hour_of
 
 _Row = dict[str, Any]
@@ -34,6 +34,10 @@ _COUNTS = tuple(
     for name in SUMS
     if name not in ("requests", "failures", "duration_ms", "timed", "cost_nano")
 )
+
+
+_MOST = 2**63 - 1
+"""What a BIGINT column takes: beyond it SQLite's driver raises what is no database error."""
 
 
 def insertion(connection: Connection, table: Table) -> Any:
@@ -88,11 +92,11 @@ def _lines(text: str) -> list[CostLine]:
     except (ValueError, TypeError):
         return []
     numbers = ((line.count, line.nano, line.per) for line in lines)
-    if all(type(n) is int for line in numbers for n in line) and all(
-        line.per > 0 for line in lines
-    ):
-        return lines
-    return []
+    if not all(type(n) is int and n >= 0 for line in numbers for n in line):
+        return []
+    if any(line.per == 0 or line.count > _MOST for line in lines) or sum_lines(lines) > _MOST:
+        return []
+    return lines
 
 
 def _add_usage(connection: Connection, rows: Iterable[_Row]) -> None:
